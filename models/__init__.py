@@ -1,0 +1,1 @@
+"""Networks: one architecture per file, each needing torch alone."""
