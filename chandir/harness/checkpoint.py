@@ -1,0 +1,149 @@
+"""Checkpoints: two generations, checksummed, never half-written.
+
+A file is the SHA-256 of its payload (64 hexadecimal digits), a newline, and what `torch.save`
+wrote. The newer generation is ``checkpoint.pt``, the older ``checkpoint.previous.pt``; whatever the
+instant of a kill, one of them is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from chandir.harness import files
+from chandir.harness.errors import UserError
+
+NAMES = ("checkpoint.pt", "checkpoint.previous.pt")
+# Weights and Adam's two moments, in two generations and the temporary file.
+COPIES = 9
+
+
+class Saver:
+    """Saves at epoch ends, at most every so many seconds, and holds what it did not save.
+
+    The held copy lies in the host's memory: a trial that is asked to leave loses its running epoch
+    and nothing else, however seldom it saves and however short the grace.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        """The first save is due ``seconds`` from now."""
+        self.folder = folder
+        self.seconds = seconds
+        self.last = time.monotonic()
+        self.held: dict[str, Any] | None = None
+
+    def offer(self, state: dict[str, Any]) -> None:
+        """An epoch's end.
+
+        Raises:
+            OSError: disk full, no permission; what was there stays.
+        """
+        if time.monotonic() - self.last < self.seconds:
+            self.held = _copy(state)
+            return
+        self.held = state  # a signal may cut this save short; `flush` then does it again
+        self.flush()
+        self.last = time.monotonic()
+
+    def flush(self) -> None:
+        """Save what is held, after the log that it relies on."""
+        if self.held is not None:
+            files.sync(self.folder / "log.jsonl")
+            save(self.folder, self.held)
+            self.held = None
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def check_space(folder: Path, model: nn.Module) -> None:
+    """Refuse to start where the checkpoints will not fit.
+
+    Raises:
+        UserError: with what is needed and what is free.
+    """
+    need = COPIES * sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise UserError(
+            f"{folder}: {free / 1e6:.1f} MB are free: expected {need / 1e6:.1f} MB for the "
+            "checkpoints of this trial; free some space, or choose another paths.results"
+        )
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Write a new generation and keep the one before.
+
+    Raises:
+        OSError: disk full, no permission; what was there stays.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getvalue()
+    new, old = (folder / name for name in NAMES)
+    try:
+        fresh = files.prepare(new, hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot save a checkpoint of {len(payload) / 1e6:.1f} MB in {folder} "
+            f"({error.strerror}); the one before is intact: free some space or fix the "
+            "permissions, then run the same command again",
+        ) from error
+    if new.exists():
+        os.replace(new, old)
+    os.replace(fresh, new)
+    files.sync_folder(folder)
+
+
+def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest whole generation, or None; and what was found damaged, in words."""
+    damaged: list[str] = []
+    for name in NAMES:
+        path = folder / name
+        if not path.exists():
+            continue
+        digest, _, payload = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(payload).hexdigest().encode() == digest:
+            return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True), damaged
+        damaged.append(f"{path} is damaged (checksum); falling back to the generation before")
+    if damaged:
+        damaged.append(f"{folder} has no whole checkpoint left; starting anew")
+    return None, damaged
+
+
+def remove(folder: Path) -> None:
+    """Drop both generations."""
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)
+
+
+def keep_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Final weights alone, as a plain ``torch.save`` of ``{"model": state_dict}``.
+
+    The generation before stays until `forget_previous`: a kill in between continues from it.
+    """
+    buffer = io.BytesIO()
+    torch.save({"model": weights}, buffer)
+    new, old = (folder / name for name in NAMES)
+    if new.exists():
+        os.replace(new, old)
+    files.write(new, buffer.getvalue())
+
+
+def forget_previous(folder: Path) -> None:
+    """Drop the older generation."""
+    (folder / NAMES[1]).unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""A task with its data loaded: once per process, however many trials use it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Protocol
+
+import hydra.utils
+import torch
+from hydra.errors import InstantiationException
+from torch import Tensor, nn
+
+from chandir.harness.errors import UserError
+from chandir.harness.files import to_json
+from chandir.harness.schema import Config, Data, Task
+
+
+class LoadedTask(Protocol):
+    """What the harness asks of a task; ``tasks/`` has them, one per file.
+
+    Attributes:
+        score: the primary score: name, better, unit, smallest difference that counts; with
+            ``against``, a training score, the log has their difference as ``generalisation_gap``.
+        drop_last: leave out an epoch's last batch if it is smaller than the others.
+        randoms: how many uniform numbers the augmentation of one training sample takes.
+        train_size: samples per epoch.
+        checksum: SHA-256 of the data as used.
+    """
+
+    score: dict[str, Any]
+    drop_last: bool
+    randoms: int
+    train_size: int
+    checksum: str
+
+    def players(self, model: nn.Module) -> dict[str, nn.Module]:
+        """The networks that have an optimizer each, in the order of their steps."""
+
+    def batch(self, indices: Tensor, uniforms: Tensor) -> Any:
+        """One augmented training batch, from (b,) int64 and (b, randoms) float32."""
+
+    def loss(self, player: str, model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one player, and sums over the batch of the training scores.
+
+        A sum is a scalar, which is divided by the number of samples, or (k, 2) numerators and
+        denominators, whose k quotients over the epoch are averaged.
+        """
+
+    def evaluate(self, model: nn.Module, last: bool) -> dict[str, float]:
+        """Test scores after an epoch."""
+
+    def finish(self, model: nn.Module, folder: Any) -> None:
+        """Pictures and samples, after the last epoch."""
+
+
+def build(config: Config) -> Any:
+    """The task, not loaded yet.
+
+    Raises:
+        UserError: for a setting that its constructor refuses.
+    """
+    return _instantiate(config.task)
+
+
+def build_model(config: Config) -> nn.Module:
+    """The network, initialised from torch's global generator.
+
+    Raises:
+        UserError: for a setting that its constructor refuses.
+    """
+    model: nn.Module = _instantiate(config.model)
+    return model
+
+
+def _instantiate(part: Any) -> Any:
+    try:
+        return hydra.utils.instantiate({"_target_": part.target, **(part.model_extra or {})})
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise UserError(str(error.__cause__)) from None
+        raise
+
+
+def load(config: Config, device: torch.device) -> LoadedTask:
+    """The task with its data on the device, verified; cached, for data does not change.
+
+    Raises:
+        UserError: for data that is missing, damaged or not what the task expects.
+    """
+    return _load(_Key(config.task, config.data), device)
+
+
+class _Key:
+    """Task and data settings, comparable by content."""
+
+    def __init__(self, task: Task, data: Data) -> None:
+        self.task, self.data = task, data
+        self.text = to_json([task.target, task.model_extra, data.model_dump()])
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.text == other.text
+
+
+@lru_cache(maxsize=2)
+def _load(key: _Key, device: torch.device) -> LoadedTask:
+    task = _instantiate(key.task)
+    try:
+        task.load(key.data, device)
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+    loaded: LoadedTask = task
+    return loaded

@@ -1,0 +1,57 @@
+"""Device, precision, determinism and threads of a trial, set anew for each one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import torch
+
+from chandir.harness.errors import UserError
+from chandir.harness.schema import Config
+
+
+def select(config: Config) -> torch.device:
+    """The device that a trial runs on.
+
+    Raises:
+        UserError: for a CUDA device that is not there, or a precision that it would ignore.
+    """
+    name = config.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"device={name}: expected one of {torch.cuda.device_count()} CUDA devices that torch "
+            "sees here; use device=cpu or device=auto"
+        )
+    if device.type == "cpu" and config.precision == "tf32":
+        raise UserError("precision=tf32 has no effect on a CPU; use fp32, or a CUDA device")
+    return device
+
+
+def set_up(config: Config, device: torch.device) -> None:
+    """Process-wide switches. Each one is set both ways, so that no trial inherits another's.
+
+    determinism ``fast`` lets cuDNN choose its algorithm by timing; ``reproducible`` fixes the
+    choice; ``exact`` also refuses operations without a deterministic form. On a CPU with a fixed
+    number of threads all three give the same bits.
+    """
+    if config.determinism == "exact":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.determinism == "exact")
+    torch.backends.cudnn.benchmark = config.determinism == "fast"
+    torch.backends.cudnn.deterministic = config.determinism != "fast"
+    torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
+    torch.set_num_threads(config.threads)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+def autocast(config: Config, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 where torch deems it safe, under ``precision=bf16``; else nothing."""
+    if config.precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()

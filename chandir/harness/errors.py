@@ -1,0 +1,30 @@
+"""Errors that a user can act on: shown without a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A bad setting, a missing file, a busy trial: value, expectation and remedy in one message."""
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the valid name most like ``word``, or the empty string.
+
+    A name without its group finds the full one: ``lam`` is near ``metric.lam``.
+    """
+    valid = sorted(valid)
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in valid}
+    leaf = word.rsplit(".", 1)[-1]
+    if leaf in by_leaf:  # the right name in the wrong group, or without one: lam for metric.lam
+        return f"; did you mean '{by_leaf[leaf]}'?"
+    match = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """``a, b or c``."""
+    names = list(names)
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]

@@ -1,0 +1,139 @@
+"""A run folder as a W&B run: ``python -m chandir.harness.mirror FOLDER --project P``.
+
+The folder is the truth and is only read. The run's id follows from cell and trial, so a trial that
+was continued stays one run; scores have their own epoch axis; mirroring twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from chandir.harness import files
+from chandir.harness.record import Record
+
+Mode = Literal["offline", "online"]
+POLL = 0.5  # seconds between two looks at a log that grows
+LAST = 60  # seconds that a process may outlive the trial that it follows
+
+
+def identity(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """How W&B files a trial: id from cell and trial, group the cell, job type the task.
+
+    Args:
+        folder: ``<results>/<task>/<cell>-<key>/trial-<k>``.
+        config: its ``config.yaml``.
+    """
+    cell = folder.parent.name
+    return {
+        "id": f"{cell.rpartition('-')[2]}-{config['trial']}",
+        "name": f"{cell} trial {config['trial']}",
+        "group": cell,
+        "job_type": config["task"]["name"],
+        "tags": [tag for tag in (config["artefact"], config["scale"]["name"]) if tag],
+    }
+
+
+def mirror(folder: Path, mode: Mode, project: str, entity: str | None, follow: bool) -> None:
+    """Bring a run folder to W&B.
+
+    Args:
+        folder: the trial's.
+        mode: ``offline`` (a record under ``folder/wandb``, for ``wandb sync``) or ``online``.
+        project: W&B's.
+        entity: W&B's; None: the user's default.
+        follow: go on until standard input ends; otherwise what is there now.
+    """
+    import wandb
+
+    record = Record(folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    named = identity(folder, config)
+    if mode == "offline":  # written anew from the log, so that there is one record of each epoch
+        for old in folder.glob(f"wandb/offline-run-*-{named['id']}"):
+            shutil.rmtree(old)
+    settings = wandb.Settings(
+        console="off", silent=True, disable_git=True, disable_code=True, init_timeout=30
+    )
+    run = wandb.init(
+        **named,
+        mode=mode,
+        project=project,
+        entity=entity,
+        dir=str(folder),
+        config={**config, "provenance": provenance},
+        resume="allow",
+        settings=settings,
+    )
+    run.define_metric("epoch")
+    run.define_metric("*", step_metric="epoch")
+    sent = 0
+    while True:
+        over = not follow or _ended()
+        rows = record.rows()
+        for row in rows[sent:]:
+            if row["epoch"] >= run.step:  # the server has the earlier ones
+                run.log({key: _number(row[key]) for key in row}, step=row["epoch"])
+        sent = len(rows)
+        if over:
+            break
+    complete = record.complete
+    if complete:
+        run.summary.update(_summary(record.final()))
+    run.finish(exit_code=0 if complete else 1)
+    if complete:
+        files.write(folder / "wandb" / "mirrored.json", _mark(mode, project, entity))
+
+
+def mirrored(folder: Path, mode: str, project: str, entity: str | None) -> bool:
+    """Whether W&B has the complete trial already."""
+    mark = folder / "wandb" / "mirrored.json"
+    return mark.exists() and mark.read_bytes() == _mark(mode, project, entity)
+
+
+def _mark(mode: str, project: str, entity: str | None) -> bytes:
+    return files.to_json({"mode": mode, "project": project, "entity": entity}).encode()
+
+
+def _ended() -> bool:
+    """Wait a moment; whether the trial is over, or its process gone."""
+    if not select.select([sys.stdin], [], [], POLL)[0]:
+        return False
+    signal.alarm(LAST)
+    return True
+
+
+def _number(value: Any) -> Any:
+    return float("nan") if value is None else value  # JSON has no NaN
+
+
+def _summary(final: dict[str, Any]) -> dict[str, Any]:
+    parts = {name: final[name] for name in ("last", "best", "totals")}
+    flat = {f"{name}/{key}": _number(part[key]) for name, part in parts.items() for key in part}
+    return {"status": final["status"], **flat}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Mirror one folder."""
+    parser = argparse.ArgumentParser(description="mirror a run folder to W&B")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--mode", choices=("offline", "online"), default="offline")
+    parser.add_argument("--project", required=True)
+    parser.add_argument("--entity")
+    parser.add_argument("--follow", action="store_true", help="until standard input ends")
+    options = parser.parse_args(arguments)
+    mirror(**vars(options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

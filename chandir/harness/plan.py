@@ -1,0 +1,116 @@
+"""What a command line asks for: every cell and trial, checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from chandir.harness import cell
+from chandir.harness.arguments import CONF, expand, groups, owners, parse
+from chandir.harness.errors import UserError, one_of
+from chandir.harness.resolve import Resolved, resolve
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial of one cell, and the overrides that compose it."""
+
+    overrides: list[str]
+    resolved: Resolved
+
+    @property
+    def trial(self) -> int:
+        """The seed index."""
+        return self.resolved.config.trial
+
+    @cached_property
+    def folder(self) -> Path:
+        """The trial's run folder."""
+        return cell.folder(self.resolved)
+
+
+@cache
+def jobs(arguments: tuple[str, ...]) -> list[Job]:
+    """Every trial that a command line asks for, each once, in order.
+
+    Cells that give the same numbers (``h0`` in any direction) are one cell.
+
+    Args:
+        arguments: overrides as typed, sweeps and ``experiment=NAME`` included.
+
+    Raises:
+        UserError: for anything misspelt, of the wrong type, out of range or without effect.
+    """
+    overrides = parse(list(arguments))
+    settings = [item for item in overrides if item.key_or_group != "trial"]
+    trials = [item for item in overrides if item.key_or_group == "trial"]
+    found: dict[Path, Job] = {}
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for line in expand(settings):
+            for overrides_of_cell, count in _cells(line):
+                resolved = resolve(composed(overrides_of_cell))
+                scale = resolved.config.scale.trials
+                asked = [int(job[0].partition("=")[2]) for job in expand(trials) if job]
+                for trial in (asked or list(range(count)))[:scale]:
+                    job = Job([*overrides_of_cell, f"trial={trial}"], resolved.of_trial(trial))
+                    found.setdefault(job.folder, job)
+    return list(found.values())
+
+
+def _cells(line: list[str]) -> list[tuple[list[str], int]]:
+    """A line's cells as (overrides, trials): itself, or an experiment's with the line on top."""
+    named = [item for item in line if item.startswith("experiment=")]
+    own = [item for item in line if not item.startswith("experiment=")]
+    if not named or named == ["experiment=null"]:
+        return [(own, 1)]
+    name = named[0].partition("=")[2].strip("'\"")
+    experiment = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
+    cells = []
+    for text in experiment["cells"]:
+        for combination in expand(parse(text.split())):
+            kept = [item for item in combination if item.partition("=")[0] not in _keys(own)]
+            cells.append(([*kept, *own, f"artefact={name}"], int(experiment["trials"])))
+    return cells
+
+
+def _keys(line: list[str]) -> set[str]:
+    return {item.partition("=")[0] for item in line}
+
+
+def composed(overrides: list[str]) -> dict[str, Any]:
+    """The plain dictionary that Hydra composes; call it where Hydra is initialised.
+
+    Raises:
+        UserError: for a key that the chosen options do not have.
+    """
+    try:
+        config = compose("config", overrides)
+        plain = OmegaConf.to_container(config, resolve=True)
+    except ConfigCompositionException as error:
+        raise UserError(_explain(overrides, error)) from None
+    except OmegaConfBaseException as error:
+        raise UserError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _explain(overrides: list[str], error: Exception) -> str:
+    """Which key has no effect with the options chosen, and which option it belongs to."""
+    named = [item for item in overrides if item.partition("=")[0] in groups()]
+    chosen = compose("config", named, return_hydra_config=True).hydra.runtime.choices
+    for item in overrides:
+        for group, options in owners(item.partition("=")[0]).items():
+            if item.startswith(f"{group}.") and chosen.get(group) not in options:
+                return (
+                    f"{item} has no effect with {group}={chosen.get(group)}: expected only with "
+                    f"{group}={one_of(options)}; remove it, or choose that"
+                )
+    return f"{' '.join(overrides)}: {str(error).splitlines()[0]}"

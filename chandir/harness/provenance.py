@@ -1,0 +1,148 @@
+"""Where a number comes from: commit, sources, versions, device, data, command."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from chandir.harness.schema import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+# Sources that can move a number, besides the trial's own task and network.
+SOURCES = ("chandir/*.py", "chandir/harness/*.py")
+# The harness's others: how trials are asked for, started, watched, claimed and written down.
+HARMLESS = {
+    *("arguments", "plan", "sweep", "pool", "signals", "claim", "errors"),
+    *("files", "record", "provenance", "progress", "summary", "tracker", "mirror"),
+}
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "hydra-core",
+    "scikit-learn",
+    "segmentation-models-pytorch",
+    "pillow",
+)
+
+
+def provenance(config: Config, device: Any, checksum: str) -> dict[str, Any]:
+    """The content of ``provenance.json``.
+
+    Args:
+        config: the trial's.
+        device: the torch device that it runs on.
+        checksum: of its data, as used.
+    """
+    return {
+        **commit(),
+        "sources": sources(config.task.target, config.model.target),
+        "versions": versions(),
+        "device": {
+            "kind": device.type,
+            "name": device_name(device),
+            "threads": config.threads,
+            "cores": os.cpu_count(),
+        },
+        "data": {"checksum": checksum},
+        "determinism": config.determinism,
+        "command": os.environ.get("CHANDIR_COMMAND"),  # set by run.py
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def segment(origin: dict[str, Any], epoch: int) -> dict[str, Any]:
+    """What ran the epochs after ``epoch``: a trial that went on elsewhere has several of these.
+
+    Numbers are the undisturbed run's to the bit only where device and versions stayed the same.
+    """
+    kept = {key: origin[key] for key in ("commit", "device", "versions", "started")}
+    return {"after_epoch": epoch, **kept}
+
+
+@cache
+def commit() -> dict[str, Any]:
+    """The git commit and whether the tree differs from it; null without git."""
+    try:
+        head = _git("rev-parse", "HEAD").strip()
+        return {"commit": head, "dirty": bool(_git("status", "--porcelain").strip())}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+    )
+    return done.stdout
+
+
+@cache
+def sources(*targets: str) -> dict[str, str]:
+    """SHA-256 (16 digits) of every file that can move a number.
+
+    Args:
+        targets: ``_target_`` of the task and of the network; what they import of ours counts too.
+    """
+    paths = {path for pattern in SOURCES for path in ROOT.glob(pattern)}
+    paths = {path for path in paths if path.stem not in HARMLESS}
+    for target in targets:
+        paths |= _imported(target.rpartition(".")[0], set())
+    return {
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in sorted(paths)
+    }
+
+
+def _imported(module: str, seen: set[Path]) -> set[Path]:
+    """A module of ``tasks`` or ``models``, and those that it imports."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    if module.partition(".")[0] not in ("tasks", "models") or path in seen or not path.exists():
+        return seen
+    seen.add(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            _imported(name, seen)
+    return seen
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def device_name(device: Any) -> str:
+    """The accelerator's or the processor's model name."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,106 @@
+"""A trial's record on disk: config.yaml, provenance.json, log.jsonl, final.json.
+
+``final.json`` exists if and only if the trial is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chandir.harness import files
+
+
+class Record:
+    """Reads and writes one run folder.
+
+    Attributes:
+        folder: ``<results>/<task>/<cell>/trial-<k>``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written yet."""
+        self.folder = folder
+
+    @property
+    def complete(self) -> bool:
+        """Whether the trial has its final result."""
+        return (self.folder / "final.json").exists()
+
+    def open(self, config: dict[str, Any], provenance: dict[str, Any]) -> None:
+        """Write what the trial is, before its first step."""
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        files.write(self.folder / "config.yaml", text.encode())
+        files.write(self.folder / "provenance.json", files.to_json(provenance, indent=1).encode())
+        (self.folder / "error.txt").unlink(missing_ok=True)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The epochs logged so far."""
+        path = self.folder / "log.jsonl"
+        if not path.exists():
+            return []
+        rows = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break  # the line that a kill cut short
+        return rows
+
+    def truncate(self, epoch: int) -> list[dict[str, Any]]:
+        """Drop the rows after an epoch, which will be run again; returns the rows kept."""
+        rows = [row for row in self.rows() if row["epoch"] <= epoch]
+        text = "".join(files.to_json(row) + "\n" for row in rows)
+        files.write(self.folder / "log.jsonl", text.encode())
+        return rows
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Log an epoch. Not synced to the disk: the checkpoint decides what is kept."""
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(files.to_json(row) + "\n")
+
+    def put(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file such as ``correlation.json``."""
+        files.write(self.folder / name, files.to_json(content, indent=1).encode())
+
+    def final(self) -> dict[str, Any]:
+        """The result of a complete trial."""
+        return dict(json.loads((self.folder / "final.json").read_text(encoding="utf-8")))
+
+
+def result(
+    rows: list[dict[str, Any]],
+    score: dict[str, Any],
+    trial: int,
+    totals: dict[str, Any],
+    diverged: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The content of ``final.json``: scores at the last and at the best epoch.
+
+    Args:
+        rows: every logged epoch.
+        score: the primary score; ``better`` says which end is best.
+        trial: the seed index.
+        totals: epochs, steps, images, seconds.
+        diverged: where the loss stopped being finite, or None.
+    """
+    sign = 1 if score["better"] == "higher" else -1
+    scored = [row for row in rows if row.get(score["name"]) is not None] or rows
+    best = max(scored, key=lambda row: sign * (row.get(score["name"]) or 0.0))
+    return {
+        "status": "diverged" if diverged else "done",
+        "trial": trial,
+        "score": score,
+        "last": _scores(rows[-1]),
+        "best": _scores(best),
+        "totals": totals,
+        "diverged": diverged,
+    }
+
+
+def _scores(row: dict[str, Any]) -> dict[str, Any]:
+    others = ("seconds", "images_per_second", "lr", "lr_generator", "lr_discriminator")
+    return {key: row[key] for key in row if key not in others}

@@ -1,0 +1,203 @@
+"""From a composed configuration to the one that runs: Table 1 filled in, deviations labelled.
+
+What is null in ``conf/`` follows from the paper's Table 1 for the task, network and optimizer, and
+from the scale; what a user sets wins. The result holds no null that a number depends on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from chandir.harness.arguments import owners, stated
+from chandir.harness.errors import UserError, one_of
+from chandir.harness.schema import Config, H0Lambda, H0Norm, Row, Sgd, Sobolev, check
+
+ADAM_LR = 1e-3  # where Table 1 is silent: Adam's usual value, and Table 1's own on CIFAR-10
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration ready to run.
+
+    Attributes:
+        config: the typed configuration.
+        labels: how the run deviates from the paper's protocol; empty if it does not.
+        notes: where the paper is silent, and what was chosen.
+    """
+
+    config: Config
+    labels: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def of_trial(self, trial: int) -> Resolved:
+        """The same cell's configuration of another trial."""
+        return replace(self, config=self.config.model_copy(update={"trial": trial}))
+
+    def plain(self) -> dict[str, Any]:
+        """What ``config.yaml`` holds."""
+        plain = self.config.model_dump(by_alias=True, exclude={"experiment", "plan"})
+        for fact in ("table1", "scales", "in_paper"):
+            del plain["task"][fact]
+        del plain["model"]["label"]
+        return plain | {"labels": self.labels, "notes": self.notes}
+
+
+def resolve(composed: dict[str, Any]) -> Resolved:
+    """Check, fill in what follows from Table 1 and the scale, and label what deviates.
+
+    Args:
+        composed: the plain dictionary that Hydra composed, interpolations resolved.
+
+    Raises:
+        UserError: for a setting of the wrong type or range, and for one that would be ignored.
+    """
+    config = check(composed)
+    _refuse_ignored(config)
+    row, notes = _row(config)
+    reduced = dict(config.task.scales.get(config.scale.name, {}))
+    model = config.model.model_dump(by_alias=True)
+    for key, value in reduced.pop("model", {}).items():
+        if key in model:  # the task's own network; another one has other settings
+            model[key] = value if model[key] is None else model[key]
+    task = config.task.model_dump(by_alias=True)
+    defaults = {"batch_size": row.batch_size[0], "epochs": row.epochs} | reduced
+    for key, value in defaults.items():
+        if key not in task:
+            raise UserError(f"task.scales: {key} is no setting of task={config.task.name}")
+        task[key] = value if task[key] is None else task[key]
+    if task["schedule"].get("every", 1) is None:
+        task["schedule"]["every"] = max(1, round(row.every * task["epochs"] / row.epochs))
+    optimizer = config.optimizer.model_dump()
+    for key in ("lr", "lr_g", "lr_d", "weight_decay"):
+        optimizer[key] = getattr(row, key) if optimizer[key] is None else optimizer[key]
+        if optimizer[key] is not None and getattr(row, key) is None:
+            rates = "optimizer.lr_g and optimizer.lr_d" if key == "lr" else "optimizer.lr"
+            raise UserError(
+                f"optimizer.{key}={optimizer[key]:g} has no effect on task={config.task.name}: "
+                f"expected none; set {rates}"
+            )
+    plain = config.model_dump(by_alias=True)
+    plain |= {"task": task, "model": model, "optimizer": optimizer}
+    plain["metric"] = _canonical(config)
+    final = check(plain)
+    if not config.data.verify:
+        notes.append("data.verify=false: files not held to their publisher's checksums")
+    return Resolved(final, _labels(final, row), notes)
+
+
+def _canonical(config: Config) -> dict[str, Any]:
+    """Settings that give the same numbers are the same cell.
+
+    ``h0`` ignores direction and scope; h0_lambda at lam 0 and sobolev at weight 0 are ``h0``.
+    """
+    metric = config.metric
+    plain = (
+        metric.name == "h0"
+        or (isinstance(metric, H0Lambda) and metric.lam == 0)
+        or (isinstance(metric, Sobolev) and metric.weight == 0 and metric.h0_scale == 1)
+    )
+    return {"_target_": "chandir.H0", "name": "h0"} if plain else metric.model_dump(by_alias=True)
+
+
+def _refuse_ignored(config: Config) -> None:
+    metric, data = config.metric, config.data
+    if isinstance(metric, Sobolev | H0Norm) and metric.weight == 0 and metric.h0_scale == 0:
+        raise UserError(
+            "metric.weight=0 and metric.h0_scale=0: the gradient would vanish; set one above 0"
+        )
+    optimizer = config.optimizer
+    if isinstance(optimizer, Sgd) and optimizer.nesterov and optimizer.momentum == 0:
+        raise UserError(
+            "optimizer.nesterov=true has no effect with optimizer.momentum=0; set one of them"
+        )
+    named = owners("data.name").get("task", [])
+    if data.name is not None and config.task.name not in named:
+        raise UserError(
+            f"data.name={data.name} has no effect on task={config.task.name}: expected none; "
+            f"remove it, or choose task={one_of(named)}"
+        )
+    if config.precision == "tf32" and config.device == "cpu":
+        raise UserError("precision=tf32 has no effect on device=cpu; use fp32, or a CUDA device")
+
+
+def _row(config: Config) -> tuple[Row, list[str]]:
+    """Table 1's row, or the nearest one with a note on what was chosen instead."""
+    task, name, model = config.task, config.optimizer.name, config.model.name
+    rows = {(row.optimizer, row.model): row for row in task.table1}
+    if (name, model) in rows:
+        return rows[name, model], []
+    base = rows.get(("sgd", model)) or task.table1[0]
+    where = "Table 1" if task.in_paper else "conf/task"
+    notes = []
+    if base.model != model:
+        notes.append(
+            f"{where} has no row for {model} on {task.name}: batch size, epochs and learning rate "
+            f"are those of {base.model}"
+        )
+    if name != base.optimizer:
+        # A GAN's two rates stay: SPADE's own Adam has the paper's.
+        lr = ADAM_LR if name == "adam" and base.lr is not None else base.lr
+        base = base.model_copy(update={"optimizer": name, "lr": lr})
+        rate = f"{lr:g}" if lr is not None else f"{base.lr_g:g} and {base.lr_d:g}"
+        notes.append(f"{where} has no row for {name} on {task.name}: learning rate {rate}")
+    return base, notes
+
+
+def _labels(config: Config, row: Row) -> list[str]:
+    task, labels = config.task, []
+    if not task.in_paper:
+        labels.append(f"{task.name} is not in the paper")
+    elif config.model.name not in {known.model for known in task.table1}:
+        labels.append(f"{config.model.name} on {task.name} is not in the paper")
+    if config.scale.name != "paper":
+        labels.append(f"scale {config.scale.name}")
+    paper = "paper" if task.in_paper else "default"
+    if task.epochs != row.epochs:
+        labels.append(f"{task.epochs} epochs ({paper}: {row.epochs})")
+    if task.batch_size not in row.batch_size:
+        labels.append(f"batch size {task.batch_size} ({paper}: {row.batch_size[0]})")
+    for key in ("lr", "lr_g", "lr_d"):
+        rate, usual = getattr(config.optimizer, key), getattr(row, key)
+        if rate != usual:
+            labels.append(f"optimizer.{key}={rate:g} ({paper}: {usual:g})")
+    decay = 0.0 if config.optimizer.name == "adam" else row.weight_decay
+    if config.optimizer.weight_decay != decay:
+        labels.append(
+            f"optimizer.weight_decay={config.optimizer.weight_decay:g} ({paper}: {decay:g})"
+        )
+    for key, what in (("train_size", "training"), ("test_size", "test")):
+        size = (task.model_extra or {}).get(key)
+        if size is not None:
+            labels.append(f"{size} {what} images")
+    if config.model.label is not None:
+        labels.append(config.model.label)
+    labels += _deviations(config, paper)
+    if config.precision != "fp32":
+        labels.append(f"precision {config.precision}")
+    if config.data.source == "synthetic":
+        labels.append("synthetic data")
+    return labels
+
+
+def _deviations(config: Config, paper: str) -> list[str]:
+    """Settings of the task and of the network that are not those of their files."""
+    labels = []
+    scaled = config.task.scales.get("paper", {})
+    # Rates and decay are Table 1's and labelled with it; LS's direction is what the paper varies.
+    apart = {"name", "lr", "lr_g", "lr_d", "weight_decay", "direction", "scope"}
+    settings = config.optimizer.model_dump(exclude=apart)
+    for group, part, extra, at_scale in (
+        ("task", config.task, config.task.model_extra, scaled),
+        ("model", config.model, config.model.model_extra, scaled.get("model", {})),
+        ("optimizer", config.optimizer, settings, {}),
+    ):
+        usual = stated(group, part.name) | at_scale
+        for key, value in (extra or {}).items():
+            expected = usual.get(key)
+            if str(expected).startswith("${task.shape."):
+                expected = config.task.shape.get(str(expected)[len("${task.shape.") : -1])
+            if expected is None or str(expected).startswith("${") or value == expected:
+                continue
+            labels.append(f"{group}.{key}={value} ({paper}: {expected})")
+    return labels

@@ -1,0 +1,297 @@
+"""The typed configuration of one trial: types, ranges, choices; unknown keys are refused.
+
+YAML under ``conf/`` gives the values, this module says which are possible. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chandir.harness.errors import UserError, nearest
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Direction = Literal["output", "input", "rasterized"]
+Scope = Literal["conv", "all"]
+
+
+class Node(BaseModel):
+    """A part of the configuration; immutable once checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Built(Node):
+    """A part that `hydra.utils.instantiate` builds from ``_target_`` and the other keys."""
+
+    target: str = Field(alias="_target_")
+    name: str
+
+
+class H0(Built):
+    """The plain gradient: direction and scope are accepted and ignored."""
+
+    name: Literal["h0"]
+    direction: Direction | None = None
+    scope: Scope | None = None
+
+
+class H0Lambda(Built):
+    """f + lam * mean(f)."""
+
+    name: Literal["h0_lambda"]
+    direction: Direction
+    scope: Scope
+    lam: NotNegative
+
+
+class Sobolev(Built):
+    """h0_scale * f + weight * S_lam f."""
+
+    name: Literal["sobolev"]
+    direction: Direction
+    scope: Scope
+    lam: Positive
+    weight: NotNegative
+    h0_scale: NotNegative
+
+
+class H0Mean(Built):
+    """A control: the plain gradient, with 1 + lam times the learning rate on the scope's tensors.
+
+    Its step along the mean is that of the metrics at the same lam, its other steps are as large.
+    """
+
+    name: Literal["h0_mean"]
+    scope: Scope
+    lam: NotNegative
+
+
+class H0Norm(Built):
+    """A control: the plain gradient, scaled per tensor and step to the norm of the Sobolev one."""
+
+    name: Literal["h0_norm"]
+    direction: Direction
+    scope: Scope
+    lam: Positive
+    weight: NotNegative
+    h0_scale: NotNegative
+
+
+Metric = H0 | H0Lambda | Sobolev | H0Mean | H0Norm
+
+
+class Sgd(Node):
+    """torch.optim.SGD. ``lr_g`` and ``lr_d`` are a GAN's, in place of ``lr``."""
+
+    name: Literal["sgd"]
+    lr: Positive | None
+    lr_g: Positive | None
+    lr_d: Positive | None
+    momentum: BelowOne
+    weight_decay: NotNegative | None
+    nesterov: bool
+    reset_momentum: bool
+
+
+class LS(Sgd):
+    """SGD on Laplacian-smoothed gradients."""
+
+    name: Literal["LS"]  # type: ignore[assignment]
+    sigma: NotNegative
+    direction: Direction
+    scope: Scope
+
+
+class Adam(Node):
+    """torch.optim.Adam."""
+
+    name: Literal["adam"]
+    lr: Positive | None
+    lr_g: Positive | None
+    lr_d: Positive | None
+    betas: Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
+    weight_decay: NotNegative
+
+
+class Step(Node):
+    """The learning rate is multiplied by ``factor`` after each ``every`` epochs.
+
+    ``every`` null: Table 1's, in proportion to the epochs that are run.
+    """
+
+    name: Literal["step"]
+    every: Count | None
+    factor: Positive
+
+
+class Cosine(Node):
+    """The learning rate falls as a half cosine to 0 over ``every`` epochs, then starts again."""
+
+    name: Literal["cosine"]
+    every: Count | None
+
+
+class Constant(Node):
+    """The learning rate stays."""
+
+    name: Literal["constant"]
+
+
+Schedule = Step | Cosine | Constant
+
+
+class Row(Node):
+    """One row of the paper's Table 1 (or what we chose where the task is not in it)."""
+
+    optimizer: Literal["sgd", "adam", "LS"]
+    model: str
+    batch_size: Annotated[list[Count], Field(min_length=1)]
+    epochs: Count
+    lr: Positive | None = None
+    lr_g: Positive | None = None
+    lr_d: Positive | None = None
+    every: Count = 1
+    weight_decay: NotNegative = 0.0
+
+
+class Task(Built):
+    """What the harness reads of a task; further keys go to the task's constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    shape: dict[str, int]
+    batch_size: Count | None
+    epochs: Count | None
+    schedule: Annotated[Schedule, Field(discriminator="name")]
+    table1: list[Row]
+    in_paper: bool
+    scales: dict[Literal["paper", "short", "smoke"], dict[str, Any]]
+
+
+class Model(Built):
+    """A network; further keys go to its constructor.
+
+    ``label``: a fact of its file, how it differs from the network that the paper trains.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    label: str | None = None
+
+
+class Scale(Node):
+    """How much of the paper's work is done."""
+
+    name: Literal["paper", "short", "smoke"]
+    trials: Count | None
+
+
+class Data(Node):
+    """Where the data is and how far it is trusted."""
+
+    root: str
+    source: Literal["real", "synthetic"]
+    verify: bool
+    name: str | None
+
+
+class Checkpoint(Node):
+    """At epoch ends, at most every so many seconds."""
+
+    seconds: NotNegative
+    keep: bool
+
+
+class Paths(Node):
+    """Where run folders go, and the page at the end of a sweep."""
+
+    results: str
+    page: str | None
+
+
+class NoTracker(Node):
+    """No dashboard."""
+
+    name: Literal["none"]
+
+
+class Wandb(Node):
+    """Weights & Biases; the run folder is the truth in any case."""
+
+    name: Literal["wandb"]
+    mode: Literal["offline", "online"]
+    project: Annotated[str, Field(min_length=1)]
+    entity: str | None
+
+
+class Experiment(Node):
+    """One artefact of the paper: cells as lines of overrides, and the trials of each."""
+
+    name: str
+    trials: Count
+    cells: Annotated[list[str], Field(min_length=1)]
+
+
+class Config(Node):
+    """Everything that one trial needs."""
+
+    task: Task
+    model: Model
+    optimizer: Annotated[Sgd | Adam | LS, Field(discriminator="name")]
+    metric: Annotated[Metric, Field(discriminator="name")]
+    scale: Scale
+    tracker: Annotated[NoTracker | Wandb, Field(discriminator="name")]
+    trial: Annotated[int, Field(ge=0)]
+    data: Data
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    precision: Literal["fp32", "tf32", "bf16"]
+    determinism: Literal["fast", "reproducible", "exact"]
+    threads: Count
+    on_error: Literal["continue", "stop"]
+    on_change: Literal["refuse", "restart", "continue"]
+    plan: bool
+    artefact: str | None
+    checkpoint: Checkpoint
+    paths: Paths
+    experiment: Experiment | None = None
+
+
+def check(composed: dict[str, Any]) -> Config:
+    """The configuration as typed objects.
+
+    Raises:
+        UserError: naming each bad setting, its value, what was expected and the nearest valid name.
+    """
+    try:
+        return Config.model_validate(composed)
+    except ValidationError as error:
+        raise UserError("\n".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def _sentence(problem: Any) -> str:
+    # A discriminated union puts its tag into the location: ('metric', 'sobolev', 'lam').
+    where = [str(part) for part in problem["loc"]]
+    if where[0] in ("optimizer", "metric", "tracker") and len(where) > 2:
+        where.pop(1)
+    if where[:2] == ["task", "schedule"] and len(where) > 3:
+        where.pop(2)
+    key, value, context = ".".join(where), problem["input"], problem.get("ctx", {})
+    expectation = problem["msg"].removeprefix("Input should be ").removeprefix("a ")
+    guess = ""
+    if problem["type"] == "literal_error" and isinstance(value, str):
+        guess = nearest(
+            value,
+            [part.strip("' ") for part in context["expected"].replace(" or ", ", ").split(",")],
+        )
+    elif problem["type"] == "string_pattern_mismatch" and key == "device":
+        expectation = "auto, cpu, cuda or cuda:N"
+    elif problem["type"] == "extra_forbidden":
+        return f"{key}: there is no such setting; remove it"
+    elif problem["type"] == "missing":
+        return f"{key}: missing; its configuration file has to give it"
+    return f"{key}={value}: expected {expectation}{guess}"

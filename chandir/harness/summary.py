@@ -1,0 +1,180 @@
+"""What a command line's trials came to, cell by cell, and what it would run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chandir.harness.plan import Job
+from chandir.harness.record import Record
+from chandir.harness.schema import Config
+
+
+@dataclass
+class Cell:
+    """The trials of one cell, as their run folders stand.
+
+    Attributes:
+        name: the cell's folder.
+        labels: how it deviates from the paper.
+        epochs: of one trial.
+        steps: of one trial, on the task's own data.
+        planned: trials asked for.
+        results: ``final.json`` of the complete ones.
+        failed: run folders of those with an error.
+    """
+
+    name: str
+    labels: list[str]
+    notes: list[str]
+    epochs: int
+    steps: int
+    planned: int = 0
+    results: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[Path] = field(default_factory=list)
+
+    @property
+    def diverged(self) -> int:
+        """Trials whose loss stopped being finite; they count as complete."""
+        return sum(result["status"] == "diverged" for result in self.results)
+
+    def score(self) -> str:
+        """Mean ± standard deviation of the last epoch's score over the complete trials."""
+        if not self.results:
+            return ""
+        primary = self.results[0]["score"]
+        values = [result["last"].get(primary["name"]) for result in self.results]
+        finite = [value for value in values if value is not None]
+        if not finite:
+            return "not finite"
+        spread = f" ± {statistics.stdev(finite):.2f}" if len(finite) > 1 else ""
+        return f"{statistics.fmean(finite):.2f}{spread} {primary['unit']}".rstrip()
+
+
+def cells(jobs: list[Job]) -> list[Cell]:
+    """The cells of a command line, in its order, read from the run folders."""
+    found: dict[str, Cell] = {}
+    for job in jobs:
+        name = job.folder.parent.name
+        config = job.resolved.config
+        entry = found.setdefault(
+            name,
+            Cell(
+                name,
+                job.resolved.labels,
+                job.resolved.notes,
+                config.task.epochs or 0,
+                _steps(config),
+            ),
+        )
+        entry.planned += 1
+        record = Record(job.folder)
+        try:
+            if record.complete:
+                entry.results.append(record.final())
+                continue
+        except (OSError, json.JSONDecodeError):
+            pass
+        if (job.folder / "error.txt").exists():
+            entry.failed.append(job.folder)
+    return list(found.values())
+
+
+def _steps(config: Config) -> int:
+    """Optimizer steps of one trial; the last partial batch of an epoch is one, unless dropped."""
+    samples = (config.task.model_extra or {}).get("train_size") or config.task.shape["samples"]
+    assert config.task.batch_size is not None
+    assert config.task.epochs is not None
+    whole, rest = divmod(samples, config.task.batch_size)
+    partial = rest > 0 and not config.task.shape.get("drop_last")
+    return (whole + partial) * config.task.epochs
+
+
+def plan_text(jobs: list[Job]) -> str:
+    """What would run: cells, trials, what is done, labels, and the time left if it can be told."""
+    table = cells(jobs)
+    steps = sum(entry.planned * entry.steps for entry in table)
+    lines = [
+        f"{len(jobs)} trials of {len(table)} cells, {steps:,} steps, under "
+        f"{jobs[0].resolved.config.paths.results}"
+    ]
+    for entry in table:
+        lines.append(
+            f"  {entry.name}: {entry.planned} trials of {entry.epochs} epochs, "
+            f"{entry.steps:,} steps each, {len(entry.results)} done"
+        )
+        lines += [f"      label: {label}" for label in entry.labels]
+        lines += [f"      note: {note}" for note in entry.notes]
+    left = [entry for entry in table if len(entry.results) < entry.planned]
+    known = [_seconds(entry) for entry in left]
+    if left and all(known):
+        total = sum(
+            (entry.planned - len(entry.results)) * seconds
+            for entry, seconds in zip(left, known, strict=True)
+        )
+        lines.append(f"about {total / 60:.1f} min left, one trial after the other, as measured")
+    elif left:
+        lines.append("time left: unknown until a trial of each cell is done")
+    return "\n".join(lines)
+
+
+def _seconds(entry: Cell) -> float:
+    return statistics.fmean(r["totals"]["seconds"] for r in entry.results) if entry.results else 0.0
+
+
+def text(jobs: list[Job]) -> str:
+    """The table at the end of a sweep, and each failed trial's last line."""
+    rows = [("cell", "planned", "done", "diverged", "failed", "score (last epoch)")]
+    table = cells(jobs)
+    for entry in table:
+        rows.append(
+            (
+                entry.name,
+                str(entry.planned),
+                str(len(entry.results)),
+                str(entry.diverged),
+                str(len(entry.failed)),
+                entry.score(),
+            )
+        )
+    lines = [aligned(rows, left=(0, 5))]
+    for label in sorted({label for entry in table for label in entry.labels}):
+        lines.append(f"label: {label}")
+    for note in sorted({note for entry in table for note in entry.notes}):
+        lines.append(f"note: {note}")
+    for entry in table:
+        for folder in entry.failed:
+            lines.append(f"failed: {folder}: {last_line(folder)} (traceback: error.txt)")
+    waiting = sum(entry.planned - len(entry.results) - len(entry.failed) for entry in table)
+    if waiting:
+        lines.append(
+            f"{waiting} of {len(jobs)} trials are not finished: the same command continues"
+        )
+    return "\n".join(lines)
+
+
+def aligned(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:
+    """Columns of text: those in ``left`` start at the left, the others end at the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            part.ljust(width) if column in left else part.rjust(width)
+            for column, (part, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def last_line(folder: Path) -> str:
+    """What a failed trial's error says."""
+    lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def complete(jobs: list[Job]) -> bool:
+    """Whether every trial has its final result."""
+    return all(Record(job.folder).complete for job in jobs)

@@ -1,0 +1,164 @@
+"""From a checked command line to finished trials, through Hydra's launcher."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from chandir.harness import cell, signals, summary
+from chandir.harness.arguments import parse
+from chandir.harness.errors import UserError
+from chandir.harness.plan import Job, jobs
+from chandir.harness.resolve import resolve
+
+SWEEP = ("-m", "--multirun")
+SLURM = re.compile(r"hydra/launcher=.*slurm")
+
+
+def prepare(arguments: list[str]) -> list[Job]:
+    """Every trial asked for, with the data it needs in place.
+
+    Args:
+        arguments: the command line without the program's name.
+
+    Raises:
+        UserError: for anything that would fail or be ignored later.
+    """
+    overrides = [item for item in arguments if not item.startswith("-")]
+    for flag in arguments:
+        if flag.startswith("-") and flag not in SWEEP:
+            raise UserError(f"{flag}: there is no such flag; expected key=value, or -m for a sweep")
+    parsed = parse(overrides)
+    experiment = any(item.key_or_group == "experiment" for item in parsed)
+    swept = [item.input_line for item in parsed if item.is_sweep_override()]
+    if swept and not experiment and not any(flag in arguments for flag in SWEEP):
+        raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
+    planned = jobs(tuple(item for item in overrides if not item.startswith("hydra")))
+    if planned[0].resolved.config.plan:
+        _check_settings(planned)
+    return planned
+
+
+def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]) -> int:
+    """Run what is not complete yet, and say what came of it.
+
+    Args:
+        planned: from `prepare`.
+        arguments: the command line without the program's name.
+        main: Hydra's entry point; reads ``sys.argv``.
+
+    Returns:
+        The exit status: 0 complete, 1 not, 2 refused, 128 + n after signal n.
+    """
+    if planned[0].resolved.config.plan:
+        print(summary.plan_text(planned))
+        return 0
+    single = len(planned) == 1
+    try:
+        with signals.listening():
+            _check_needs(planned, elsewhere=any(SLURM.match(item) for item in arguments))
+            # Hydra reads overrides on one side of -m only; an experiment is a sweep.
+            flags = [item for item in arguments if item.startswith("-") and item not in SWEEP]
+            if not single or any(flag in arguments for flag in SWEEP):
+                flags.append("--multirun")
+            sys.argv[1:] = [*flags, *(item for item in arguments if not item.startswith("-"))]
+            if not summary.complete(planned):
+                main()
+    except UserError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2  # without a summary: nothing ran
+    except signals.Leave as leave:
+        print(f"{leave}: the same command continues", file=sys.stderr)
+        print(summary.text(planned))
+        return 128 + leave.signum
+    except BaseException:
+        print(summary.text(planned))
+        raise
+    print(summary.text(planned))
+    return 0 if summary.complete(planned) else 1
+
+
+def job(composed: dict[str, Any], bar: bool = True) -> bool:
+    """One trial. A failure is recorded, told, and left to the summary.
+
+    Args:
+        composed: the configuration as Hydra composed it, as plain dictionaries.
+        bar: show a progress bar, if this is a terminal.
+
+    Returns:
+        Whether the trial is complete.
+
+    Raises:
+        Leave: for a signal.
+        SystemExit: if the GPU is lost to this process.
+    """
+    from chandir.harness.trial import run
+
+    resolved = resolve(composed)
+    folder = cell.folder(resolved)
+    with signals.listening():
+        signals.check()
+        try:
+            run(resolved, folder, bar)
+            return True
+        except UserError as error:
+            print(f"failed: {error}", file=sys.stderr, flush=True)
+        except Exception as error:
+            traceback.print_exc()
+            print(f"failed: {folder}: {error}{_remedy(error)}", file=sys.stderr, flush=True)
+            if "CUDA error" in str(error):  # it sticks to the process: nothing more can run here
+                raise SystemExit(1) from None
+        return False
+
+
+def task(composed: dict[str, Any]) -> bool:
+    """One trial, as Hydra's launchers call it.
+
+    Raises:
+        SystemExit: after a failure under ``on_error=stop``, which ends the sweep.
+    """
+    done = job(composed)
+    if not done and composed["on_error"] == "stop":
+        raise SystemExit(1)
+    return done
+
+
+def _remedy(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if any(word in text for word in ("OutOfMemory", "MemoryError", "allocate memory")):
+        return (
+            "\nout of memory: fewer hydra.launcher.workers, or a smaller task.batch_size (labelled)"
+        )
+    if "No space left" in text or "Disk quota" in text:
+        return "\nfree some space; the same command continues"
+    return ""
+
+
+def _check_settings(planned: list[Job]) -> None:
+    """Build each task, without its data: constructors refuse what the schema cannot."""
+    from chandir.harness import data
+
+    for config in {str(job.resolved.config.task): job.resolved.config for job in planned}.values():
+        data.build(config)
+
+
+def _check_needs(planned: list[Job], elsewhere: bool = False) -> None:
+    """Build each network and load each data set once, before the first trial.
+
+    What cannot be built, downloaded or verified is told here, and once; if the trials run
+    elsewhere, without asking for their device here.
+    """
+    import torch
+
+    from chandir.harness import data, devices
+
+    pending = [job for job in planned if not (job.folder / "final.json").exists()]
+    networks = {str(job.resolved.config.model): job.resolved.config for job in pending}
+    for config in networks.values():
+        data.build_model(config)
+    for job in pending:  # cached: one load per data set
+        config = job.resolved.config
+        data.load(config, torch.device("cpu") if elsewhere else devices.select(config))

@@ -1,0 +1,218 @@
+"""One trial, top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from chandir import correlation
+from chandir.harness import checkpoint, data, devices, files, optimizers, signals
+from chandir.harness.claim import claim
+from chandir.harness.errors import UserError
+from chandir.harness.loop import steps_per_epoch, train_epoch
+from chandir.harness.progress import Progress
+from chandir.harness.provenance import provenance, segment
+from chandir.harness.record import Record, result
+from chandir.harness.resolve import Resolved
+from chandir.harness.schema import Config
+from chandir.harness.seeding import Streams, seed
+from chandir.harness.tracker import Tracker
+
+
+def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
+    """Run a trial, or continue it, or return its result if it is complete.
+
+    Args:
+        resolved: the configuration.
+        folder: its run folder.
+        bar: show a progress bar, if this is a terminal.
+
+    Returns:
+        The content of ``final.json``.
+
+    Raises:
+        Busy: if another process runs it.
+        Leave: for a signal; the end of the last whole epoch is saved.
+        UserError: for data or settings that do not fit; anything else is a fault of the program.
+            The traceback is in ``error.txt``.
+    """
+    record = Record(folder)
+    if record.complete:
+        return record.final()
+    folder.mkdir(parents=True, exist_ok=True)
+    with claim(folder):
+        if record.complete:  # the owner before us finished it
+            return record.final()
+        files.clean(folder)
+        saver = checkpoint.Saver(folder, resolved.config.checkpoint.seconds)
+        tracker = Tracker(resolved.config.tracker, folder)
+        try:
+            return _train(resolved, record, saver, tracker, bar)
+        except signals.Leave:
+            saver.flush()
+            raise
+        except Exception:
+            with contextlib.suppress(OSError):  # the disk may be what failed; the error is raised
+                files.write(folder / "error.txt", traceback.format_exc().encode())
+            raise
+        finally:
+            tracker.close()
+
+
+def _train(
+    resolved: Resolved, record: Record, saver: checkpoint.Saver, tracker: Tracker, bar: bool
+) -> dict[str, Any]:
+    config = resolved.config
+    device = devices.select(config)
+    devices.set_up(config, device)
+    task = data.load(config, device)
+    torch.manual_seed(seed(config.trial, "init"))
+    model = data.build_model(config).to(device)
+    checkpoint.check_space(record.folder, model)
+    streams = Streams(config.trial)
+    steppers = {
+        player: optimizers.build(config, network, player)
+        for player, network in task.players(model).items()
+    }
+    origin = provenance(config, device, task.checksum)
+    state = _resume(record, config, origin, model, steppers, streams)
+    origin["segments"] = [*state["segments"], segment(origin, state["epoch"])]
+    record.open(resolved.plain() | {"score": task.score}, origin)
+    rows = record.truncate(state["epoch"])
+    tracker.start()
+
+    assert config.task.epochs is not None
+    assert config.task.batch_size is not None
+    steps = steps_per_epoch(task, config)
+    if not steps:
+        raise UserError(
+            f"task.batch_size={config.task.batch_size}: expected at most the {task.train_size} "
+            "training images, since a batch that is not full is dropped; make it smaller"
+        )
+    images = min(steps * config.task.batch_size, task.train_size)  # of an epoch
+    progress = Progress(
+        f"{record.folder.parent.name} trial {config.trial}",
+        steps * config.task.epochs,
+        steps * state["epoch"],
+        bar,
+    )
+    seconds, diverged = state["seconds"], None
+
+    def tick() -> None:
+        signals.check()
+        progress.tick()
+
+    for epoch in range(state["epoch"] + 1, config.task.epochs + 1):
+        start = time.monotonic()
+        rates = optimizers.begin_epoch(steppers, config, epoch)
+        trained = train_epoch(task, model, steppers, streams, config, device, tick)
+        took = time.monotonic() - start
+        model.eval()
+        last = epoch == config.task.epochs or trained.bad_step is not None
+        with torch.no_grad(), devices.autocast(config, device):
+            tested = task.evaluate(model, last)
+        seconds += time.monotonic() - start
+        row = {"epoch": epoch, **rates, **trained.scores, **tested, "seconds": took}
+        if "against" in task.score:
+            row["generalisation_gap"] = row[task.score["against"]] - row[task.score["name"]]
+        row["images_per_second"] = images / max(took, 1e-9)
+        record.append(row)
+        rows.append(row)
+        progress.epoch(row, config.task.epochs, task.score["name"])
+        if trained.bad_step is not None:
+            diverged = {
+                "epoch": epoch,
+                "step": (epoch - 1) * steps + trained.bad_step,
+                "last_good_epoch": epoch - 1,
+            }
+            break
+        if epoch < config.task.epochs:
+            saver.offer(_state(epoch, seconds, origin, model, steppers, streams))
+    progress.close()
+
+    task.finish(model, record.folder)
+    if diverged is None:  # weights that are not finite have no correlation
+        record.put("correlation.json", correlation.summary(model))
+    files.sync(record.folder / "log.jsonl")
+    totals = {
+        "epochs": len(rows),
+        "steps": len(rows) * steps,
+        "images": len(rows) * images,
+        "seconds": seconds,
+    }
+    final = result(rows, task.score, config.trial, totals, diverged)
+    if config.checkpoint.keep:
+        checkpoint.keep_weights(record.folder, model.state_dict())
+    record.put("final.json", final)
+    if config.checkpoint.keep:
+        checkpoint.forget_previous(record.folder)
+    else:
+        checkpoint.remove(record.folder)
+    return final
+
+
+def _state(
+    epoch: int,
+    seconds: float,
+    origin: dict[str, Any],
+    model: nn.Module,
+    steppers: dict[str, torch.optim.Optimizer],
+    streams: Streams,
+) -> dict[str, Any]:
+    """Everything that `_resume` needs."""
+    return {
+        "epoch": epoch,
+        "seconds": seconds,
+        "model": model.state_dict(),
+        "optimizers": {name: each.state_dict() for name, each in steppers.items()},
+        "streams": streams.state(),
+        "sources": origin["sources"],
+        "data": origin["data"]["checksum"],
+        "segments": origin["segments"],
+    }
+
+
+def _resume(
+    record: Record,
+    config: Config,
+    origin: dict[str, Any],
+    model: nn.Module,
+    steppers: dict[str, torch.optim.Optimizer],
+    streams: Streams,
+) -> dict[str, Any]:
+    """Load the newest whole checkpoint into the networks, optimizers and streams."""
+    new: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "segments": []}
+    state, damaged = checkpoint.load(record.folder)
+    for message in damaged:
+        print(message, flush=True)
+    if state is None:
+        return new
+    changed = _changes(state, origin)
+    if changed and config.on_change == "refuse":
+        raise UserError(
+            f"{record.folder}: since its checkpoint, {'; '.join(changed)}: expected the same data "
+            "and the same code; on_change=restart runs it anew, on_change=continue mixes both"
+        )
+    if changed and config.on_change == "restart":
+        checkpoint.remove(record.folder)
+        return new
+    model.load_state_dict(state["model"])
+    for name, optimizer in steppers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    streams.restore(state["streams"])
+    return state
+
+
+def _changes(state: dict[str, Any], origin: dict[str, Any]) -> list[str]:
+    before, now = state["sources"], origin["sources"]
+    files_changed = sorted(name for name in before | now if before.get(name) != now.get(name))
+    changes = [f"{name} changed" for name in files_changed]
+    if state["data"] != origin["data"]["checksum"]:
+        changes.append("the data changed")
+    return changes

@@ -1,0 +1,85 @@
+"""Run trials: one, a sweep, or a whole artefact of the paper.
+
+    python run.py task=digits metric=sobolev
+    python run.py -m task=cifar10 metric=sobolev 'trial=range(25)'
+    python run.py experiment=fig6
+
+The command line is checked as a whole before anything runs. Complete trials are skipped and
+interrupted ones continued, so the same command, typed again, finishes what is left. Exit status:
+0 if every trial is complete, 1 if one is not, 2 if the command line or the data was refused,
+128 + n after signal n.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+QUESTIONS = (
+    "-h",
+    "--help",
+    "--hydra-help",
+    "--version",
+    "-c",
+    "--cfg",
+    "-i",
+    "--info",
+    "-sc",
+    "--shell-completion",
+)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> bool:
+    """One trial; Hydra composes its configuration and the launcher decides where it runs."""
+    from chandir.harness import sweep
+
+    return sweep.task(cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True)))
+
+
+def command_line(arguments: list[str]) -> int:
+    """Check everything, run it, say what came of it."""
+    if any(argument.split("=")[0] in QUESTIONS for argument in arguments):
+        main()
+        return 0
+    from chandir.harness import sweep
+    from chandir.harness.errors import UserError
+
+    # As typed, for the record of every trial, in whatever process it runs.
+    os.environ["CHANDIR_COMMAND"] = shlex.join(["python", "run.py", *arguments])
+    try:
+        jobs = sweep.prepare(arguments)
+    except UserError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
+    status = sweep.execute(jobs, arguments, main)
+    config = jobs[0].resolved.config
+    if len(jobs) > 1 and config.paths.page is not None and not config.plan and status in (0, 1):
+        write_page(Path(config.paths.results), Path(config.paths.page))
+    return status
+
+
+def write_page(results: Path, page: Path) -> None:
+    """The report at the end of a sweep. Its failure is told, and changes no trial's outcome."""
+    from chandir import report
+
+    try:
+        print(f"page: {report.build(results, page)}")
+    except Exception as error:
+        print(f"no page ({type(error).__name__}: {error}): try scripts/report.py", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # a terminal without ± gets a question mark
+        cast("Any", stream).reconfigure(errors="replace")
+    try:
+        sys.exit(command_line(sys.argv[1:]))
+    except BrokenPipeError:  # the reader left: run.py plan=true | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
