@@ -1,0 +1,182 @@
+"""CIFAR-10: 50,000 training and 10,000 test images of 32x32 pixels, ten classes."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tasks.classification import Classification
+from tasks.download import fetch, verify
+
+PAD = 4  # pixels of zeros on each side, from which the crop is taken
+
+# Mean and standard deviation of red, green and blue, with pixels scaled to [0, 1].
+NORMALISATIONS = {
+    # Those of BaoWangMath/LaplacianSmoothing-GradientDescent, `ResNet/main.py`, whose settings the
+    # paper follows. They are CIFAR-100's.
+    "ls": ((0.507, 0.487, 0.441), (0.267, 0.256, 0.276)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+
+
+class Cifar10(Classification):
+    """CIFAR-10 with random crops and flips, as the paper's followed code trains on it.
+
+    Augmentation: zeros are padded around the image, PAD pixels wide, before normalisation (so they
+    are black, not grey); a 32x32 window is cut out at one of (2 PAD + 1)² places, and mirrored with
+    probability 1/2. The three uniforms of a sample choose, in this order: row, column, mirroring.
+
+    Args:
+        normalisation: "ls", the constants of the followed code, or "cifar10", the data's own.
+        train_size: see `Classification`, as for the others.
+        test_size: likewise.
+        test_batch: likewise.
+        channels_last: likewise.
+
+    Raises:
+        ValueError: for another normalisation.
+    """
+
+    name = "cifar10"
+    num_classes = 10
+    randoms = 3
+
+    def __init__(
+        self,
+        *,
+        normalisation: str = "ls",
+        train_size: int | None = None,
+        test_size: int | None = None,
+        test_batch: int = 1000,
+        channels_last: bool = False,
+    ) -> None:
+        if normalisation not in NORMALISATIONS:
+            raise ValueError(
+                f"task.normalisation={normalisation!r}: expected one of {list(NORMALISATIONS)}; "
+                "'ls' is the paper's"
+            )
+        mean, std = NORMALISATIONS[normalisation]
+        super().__init__(
+            mean=mean,
+            std=std,
+            train_size=train_size,
+            test_size=test_size,
+            test_batch=test_batch,
+            channels_last=channels_last,
+        )
+
+    def load(self, data: Any, device: torch.device | str) -> None:
+        """Put CIFAR-10 on the device.
+
+        The files are torchvision's: ``data.root/cifar-10-batches-py``, downloaded there if missing
+        and checked against the md5s that torchvision lists, unless ``data.verify`` is false. With
+        ``data.source`` "synthetic", a stand-in under ``data.root/synthetic`` is made instead, and
+        read alike.
+
+        Raises:
+            FileNotFoundError: if files are missing and cannot be downloaded.
+            ValueError: for a file with another md5, or one that is not a CIFAR-10 batch.
+        """
+        from torchvision.datasets import CIFAR10  # here, for it takes seconds to import
+
+        root = Path(data.root).expanduser()
+        if data.source == "synthetic":
+            root = root / "synthetic"
+        folder = root / CIFAR10.base_folder
+        train = {folder / name: md5 for name, md5 in CIFAR10.train_list}
+        test = {folder / name: md5 for name, md5 in CIFAR10.test_list}
+
+        def missing() -> list[str]:
+            return [str(path.relative_to(root)) for path in train | test if not path.is_file()]
+
+        def download() -> None:
+            CIFAR10(str(root), download=True)
+
+        if data.source == "synthetic":
+            write_synthetic(folder)
+        else:
+            fetch(root, missing, download)
+            if data.verify:
+                verify((train | test).items())
+        self.hold(read(train), read(test), device)
+
+    def gather(self, indices: Tensor, uniforms: Tensor) -> Tensor:
+        """Randomly cropped and mirrored images, (b, 3, 32, 32) uint8; see the class."""
+        images = F.pad(self.images.index_select(0, indices), (PAD, PAD, PAD, PAD))
+        places = (uniforms[:, :2, None] * (2 * PAD + 1)).long()
+        ramp = torch.arange(32, device=images.device)
+        mirrored = uniforms[:, 2:] < 0.5
+        rows = places[:, 0] + ramp
+        columns = places[:, 1] + torch.where(mirrored, ramp.flip(0), ramp)
+        # One index per pixel, shared by the colours: half the time of the crop as a window of
+        # `unfold` followed by a flip, at batch 128 on a CPU.
+        pixels = (rows[:, :, None] * images.shape[-1] + columns[:, None, :]).view(-1, 1, 32 * 32)
+        cropped = images.flatten(2).gather(2, pixels.expand(-1, 3, -1))
+        return cropped.view(-1, 3, 32, 32)
+
+
+def read(paths: Iterable[Path]) -> tuple[Tensor, Tensor]:
+    """Images (n, 3, 32, 32) uint8 and labels (n,) int64 of files of CIFAR-10's python version.
+
+    The files are pickles: with ``data.verify=false``, trust where they come from.
+
+    Raises:
+        ValueError: for a file that is truncated or something else.
+    """
+    images, labels = [], []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                content = pickle.load(file, encoding="latin1")
+            images.append(torch.from_numpy(content["data"]).view(-1, 3, 32, 32))
+            labels.append(torch.tensor(content["labels"], dtype=torch.int64))
+        except Exception as error:  # unpickling damaged bytes raises nearly anything
+            raise ValueError(
+                f"{path}: not a batch of CIFAR-10's python version ({type(error).__name__}: "
+                f"{error}); delete the file to have it downloaded again, or copy it anew"
+            ) from error
+    return torch.cat(images), torch.cat(labels)
+
+
+def write_synthetic(folder: Path, train: int = 500, test: int = 200) -> None:
+    """Write a small learnable stand-in for CIFAR-10, in its files and names, unless it is there.
+
+    Every class is a coarse random pattern, 4x4 blocks in colour, and every image its class's
+    pattern under noise. Any process writes the same images; the folder appears at once and whole,
+    so that trials which start together do not meet a half-written one.
+
+    Args:
+        folder: the ``cifar-10-batches-py`` to make.
+        train: number of training images, over five files.
+        test: number of test images.
+    """
+    if folder.is_dir():
+        return
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.rand(10, 3, 4, 4, generator=generator) * 160 + 48
+    names = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        draft = Path(temporary) / folder.name
+        draft.mkdir()
+        for name, size in zip(names, [train // 5] * 5 + [test], strict=True):
+            labels = torch.randint(10, (size,), generator=generator)
+            noise = 40 * torch.randn(size, 3, 32, 32, generator=generator)
+            images = F.interpolate(patterns[labels], scale_factor=8) + noise
+            content = {
+                "batch_label": f"synthetic {name}",
+                "labels": labels.tolist(),
+                "data": images.clamp(0, 255).to(torch.uint8).view(size, -1).numpy(),
+            }
+            (draft / name).write_bytes(pickle.dumps(content))
+        # Renaming fails if another process was first; its files are the same.
+        with contextlib.suppress(OSError):
+            draft.rename(folder)

@@ -1,0 +1,78 @@
+"""What can go wrong with a public data set's files, said within seconds and in words."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import socket
+from collections.abc import Callable, Iterable
+from http.client import HTTPException
+from pathlib import Path
+
+TIMEOUT = 10.0  # seconds without an answer after which a server counts as out of reach
+
+
+def fetch(root: Path, missing: Callable[[], list[str]], download: Callable[[], object]) -> None:
+    """Have the files that are missing downloaded, by one process at a time.
+
+    Trials that start together wait for the one that downloads, and then find the files there and
+    whole.
+
+    Args:
+        root: folder that holds the data set; made if need be.
+        missing: names the files that are not there; asked again once it is this process's turn.
+        download: torchvision's own download, which verifies what it fetched.
+
+    Raises:
+        FileNotFoundError: if the files are still not there, whether for want of a network, a broken
+            transfer or a folder that cannot be written.
+    """
+    path = root / ".download.lock"
+    cause: Exception | None = None
+    try:
+        if path.exists():  # files that are being unpacked are there, but not whole
+            with path.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+        if missing():
+            root.mkdir(parents=True, exist_ok=True)
+            with path.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if missing():
+                    patiently(download)
+    except (OSError, RuntimeError, HTTPException) as error:
+        cause = error
+    if names := missing():
+        raise FileNotFoundError(
+            f"{', '.join(names)}: not found under data.root={root}, and the download failed "
+            f"({cause or 'it brought other files'}); put the files there, name the folder that has "
+            "them with data.root, connect to a network, or take data.source=synthetic for a small "
+            "stand-in"
+        ) from cause
+
+
+def patiently(download: Callable[[], object]) -> None:
+    """Call a download that gives up on a server that stays silent for TIMEOUT seconds."""
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        download()
+    finally:
+        socket.setdefaulttimeout(patience)
+
+
+def verify(files: Iterable[tuple[Path, str]]) -> None:
+    """Check each file against the md5 that its publisher gives.
+
+    Raises:
+        ValueError: for the first that differs.
+    """
+    for path, expected in files:
+        with path.open("rb") as file:
+            digest = hashlib.md5(usedforsecurity=False)
+            while block := file.read(1 << 20):
+                digest.update(block)
+        if digest.hexdigest() != expected:
+            raise ValueError(
+                f"{path}: md5 {digest.hexdigest()}, expected {expected}; delete the file to have "
+                "it downloaded again, or accept a repacked copy with data.verify=false"
+            )

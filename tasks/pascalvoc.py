@@ -1,0 +1,126 @@
+"""PASCAL VOC 2012 segmentation: 10,582 training and 1,449 test pictures, 21 classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks import voc_synthetic
+from tasks.download import fetch
+from tasks.segmentation import Segmentation
+from tasks.voc_files import Pair, augmented, pairs, read
+
+# Pictures in VOC 2012's own lists, and in SBD's augmented set without those of val.
+PICTURES = {"train": 1464, "val": 1449, "trainval": 2913, "aug": 10582}
+
+
+class PascalVoc(Segmentation):
+    """VOC 2012, or another data set in its layout; see `Segmentation`.
+
+    All pictures are decoded once, when the task is loaded, and live on the device: VOC with SBD
+    takes 9 GB there, and as much host memory while it is read.
+
+    Args:
+        train_set: "aug" (SegmentationClassAug without the test set's pictures) or the name of a
+            list in ImageSets/Segmentation.
+        test_set: the name of a list.
+        num_classes: background included; 11 for a tree of CamVid, say.
+        crop: see `Segmentation`, as for the others.
+        loss: likewise.
+        void: likewise.
+        train_size: likewise.
+        test_size: likewise.
+        test_batch: likewise.
+    """
+
+    name = "pascalvoc"
+
+    def __init__(
+        self,
+        *,
+        train_set: str = "aug",
+        test_set: str = "val",
+        num_classes: int = 21,
+        crop: int = 512,
+        loss: str = "lovasz",
+        void: str = "background",
+        train_size: int | None = None,
+        test_size: int | None = None,
+        test_batch: int = 2,
+    ) -> None:
+        super().__init__(
+            num_classes=num_classes,
+            crop=crop,
+            loss=loss,
+            void=void,
+            train_size=train_size,
+            test_size=test_size,
+            test_batch=test_batch,
+        )
+        self.train_set, self.test_set = train_set, test_set
+
+    def load(self, data: Any, device: torch.device | str) -> None:
+        """Put the pictures on the device.
+
+        The tree is torchvision's: ``data.root/VOCdevkit/VOC2012``, downloaded there if missing.
+        With ``data.verify``, 21 classes and a list of VOC's, the number of pictures has to be
+        VOC's. With ``data.source`` "synthetic", a stand-in under ``data.root/synthetic`` is made
+        instead, and read alike.
+
+        Raises:
+            FileNotFoundError: for files that are missing, and cannot be downloaded.
+            ValueError: for files that are not what they should be, naming the first.
+        """
+        root = Path(data.root).expanduser()
+        if data.source == "synthetic":
+            root = root / "synthetic" / f"voc-{self.num_classes}-classes"
+        voc = root / "VOCdevkit" / "VOC2012"
+        if data.source == "synthetic":
+            voc_synthetic.write(voc, self.num_classes)
+        else:
+            self._fetch(root, voc)
+        train = pairs(voc, self.train_set, held_out=self.test_set)
+        test = pairs(voc, self.test_set)
+        if data.source == "real" and data.verify and self.num_classes == 21:
+            _verify(self.train_set, train)
+            _verify(self.test_set, test)
+        self.hold(
+            read(self._reduced("train_size", train), self.num_classes),
+            read(self._reduced("test_size", test), self.num_classes),
+            device,
+        )
+
+    def _fetch(self, root: Path, voc: Path) -> None:
+        from torchvision.datasets import VOCSegmentation  # here, for it takes seconds to import
+
+        if "aug" in self.train_set:
+            augmented(voc)  # before a download of 2 GB that does not bring it
+        needed = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+
+        def missing() -> list[str]:
+            return [str((voc / n).relative_to(root)) for n in needed if not (voc / n).is_dir()]
+
+        fetch(root, missing, lambda: VOCSegmentation(str(root), download=True))
+
+    def _reduced(self, key: str, found: list[Pair]) -> list[Pair]:
+        size = self._sizes[key]
+        if size is None:
+            return found
+        if size > len(found):
+            raise ValueError(
+                f"task.{key}={size}: there are {len(found)} pictures; ask for fewer, or null for "
+                "all"
+            )
+        # A fixed draw; a smaller one is part of a larger one.
+        kept = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[:size]
+        return [found[k] for k in kept.tolist()]
+
+
+def _verify(split: str, found: list[Pair]) -> None:
+    if len(found) != PICTURES.get(split, len(found)):
+        raise ValueError(
+            f"{split}: {len(found)} pictures, VOC has {PICTURES[split]}; copy the tree or the list "
+            "anew, or accept them with data.verify=false"
+        )
