@@ -1,0 +1,104 @@
+"""The figures of each artefact of the paper, from what has run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from chandir.report.figures import channels, curves, histogram, lambdas, scores
+from chandir.report.figures.curves import Curve
+from chandir.report.figures.scores import Line, footer
+from chandir.report.figures.style import Drawing
+from chandir.report.parts import Group, Part
+from chandir.report.rows import Row, score_name
+from chandir.report.samples import Sample
+
+
+def of_part(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
+    """Draw what has run of an artefact; empty where nothing has.
+
+    Args:
+        part: The artefact.
+        rows: All rows, of which Figure 6 needs whole sweeps.
+        folder: Where the files go.
+    """
+    if not part.ran:
+        return []
+    name = part.artefact.name
+    if name == "fig6":
+        return _lambda(part, rows, folder)
+    if name == "fig11":
+        return _channels(part, folder)
+    if name in ("fig4", "fig8", "fig9"):
+        return [_curves(part, folder)]
+    drawings = [_trials(part, folder)]
+    if name == "fig5":
+        drawings = [*_distribution(part, folder), *drawings]
+    if name == "fig7":
+        drawings.append(_curves(part, folder))
+    return drawings
+
+
+def _trials(part: Part, folder: Path) -> Drawing:
+    panels = {
+        group.name or part.artefact.title: [_line(sample) for sample in group.present]
+        for group in part.groups
+        if group.present
+    }
+    xlabel = f"{score_name(part.samples[0].cell)}, last epoch"
+    title = f"{part.artefact.title}: every trial"
+    return scores.draw(panels, xlabel, folder, part.artefact.name, title, _foot(part.samples))
+
+
+def _line(sample: Sample) -> Line:
+    lost = [value for k, value in sample.values.items() if k in sample.diverged]
+    return Line(sample.arm.name, sample.arm.name.split(",")[0], [*sample.values.values()], lost)
+
+
+def _curves(part: Part, folder: Path) -> Drawing:
+    panels = {
+        group.name: [Curve(sample.arm.name, sample.trials) for sample in group.present]
+        for group in part.groups
+        if group.present
+    }
+    name, title = f"{part.artefact.name}-curves", part.artefact.title
+    return curves.draw(panels, folder, name, title, "", _foot(part.samples))
+
+
+def _distribution(part: Part, folder: Path) -> list[Drawing]:
+    both = [sample for name in ("h0", "sobolev") if (sample := part.groups[0][name])]
+    if len(both) < 2:
+        return []
+    title, xlabel = "Figure 5, left: distribution over trials", score_name(both[0].cell)
+    return [histogram.draw(both, xlabel, folder, "fig5-left", title, _foot(both))]
+
+
+def _lambda(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
+    ours = {id(sample.cell) for sample in part.samples}
+    panels = []
+    for _, some in groupby(rows, key=lambda row: id(row.setting)):
+        panel = list(some)
+        if any(id(row.cell) in ours for row in panel) and lambdas.sweeps(panel):
+            panels.append(panel)
+    if not panels:
+        return []
+    return [lambdas.draw(panels[:2], folder, "fig6", part.artefact.title)]
+
+
+def _channels(part: Part, folder: Path) -> list[Drawing]:
+    group: Group = part.groups[0]
+    arms = {
+        sample.arm.name: [t.correlation for t in sample.trials if t.correlation.get("layers")]
+        for sample in group.present
+    }
+    arms = {name: found for name, found in arms.items() if found}
+    if not arms:
+        return []
+    foot = _foot(group.present)
+    return [draw(arms, folder, foot) for draw in
+            (channels.distance, channels.histogram, channels.scatter)]  # fmt: skip
+
+
+def _foot(samples: Sequence[Sample]) -> str:
+    return footer([sample.cell for sample in samples], samples[0].planned)

@@ -1,0 +1,148 @@
+"""The house style: quiet, colour-blind safe, readable in print and without colour."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by every common kind of colour vision; ink is the page's.
+INK = "#1b1f24"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7a00")
+MARKERS = ("s", "^", "D", "v", "P", "X", "<")
+MUTED = "#6e7781"
+_OWN = {"h0_lambda": 0, "sobolev": 1}  # the same colour in every figure
+
+RC: dict[str, Any] = {
+    "figure.dpi": 100,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": MUTED,
+    "grid.alpha": 0.2,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.borderaxespad": 0,
+    "svg.fonttype": "none",  # text stays text: small, searchable, read aloud
+    "svg.hashsalt": "chandir",  # the same data give the same file
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure.
+
+    Attributes:
+        name: The file name without its ending.
+        title: What it shows.
+        caption: How to read it, with n and every deviation from the paper.
+        svg: The image.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one cell or family is drawn: a colour, and a marker for print without colour."""
+
+    colour: str
+    marker: str
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """Give each name a look: the first of each metric always the same, the others what is left."""
+    found = {"h0": Look(INK, "o")}
+    own, rest = dict(_OWN), [i for i in range(len(COLOURS)) if i not in _OWN.values()]
+    queue = cycle([*rest, *_OWN.values()])
+    for name in dict.fromkeys(names):
+        if name != "h0":
+            i = own.pop(re.split("[ ,]", name)[0], None)
+            i = next(queue) if i is None else i
+            found[name] = Look(COLOURS[i], MARKERS[i])
+    return found
+
+
+@contextmanager
+def house() -> Iterator[None]:
+    """Draw in house style, whatever the user's own settings are; decorates each ``draw``."""
+    import matplotlib
+
+    everything: dict[Any, Any] = {**matplotlib.rcParamsDefault, **RC}
+    with matplotlib.rc_context(everything):
+        yield
+
+
+def figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> Any:
+    """Return a figure of `width` x `height` inches and its (rows, columns) axes."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    fig = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.09))
+    return fig, fig.subplots(rows, columns, squeeze=False, **grid)
+
+
+def legend(fig: Figure, axes: Axes, columns: int) -> None:
+    """Put one legend for all axes above them, where it hides no data."""
+    handles, names = axes.get_legend_handles_labels()
+    fig.legend(handles, names, loc="outside upper left", ncols=columns, handlelength=2.4)
+
+
+def save(fig: Figure, folder: Path, name: str, title: str, caption: str, footer: str) -> Drawing:
+    """Write ``<name>.svg`` and ``<name>.png`` into `folder`.
+
+    `footer` is printed below the image, so that n and the deviations from the paper travel with it.
+    """
+    width = fig.get_size_inches()[0]
+    text = textwrap.fill(footer, int(width * 19))
+    fig.supxlabel(text, x=0.01, ha="left", fontsize=7, color=MUTED)
+    folder.mkdir(parents=True, exist_ok=True)
+    fig.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
+    fig.set_layout_engine("none")  # keeps the layout: finding it again takes as long as drawing
+    fig.savefig(folder / f"{name}.png", dpi=200, facecolor="white")
+    svg = (folder / f"{name}.svg").read_text(encoding="utf-8")
+    return Drawing(name, title, caption, svg)
+
+
+def inline(drawing: Drawing) -> str:
+    """Return the SVG for a page: own ids, the page's width, and colours that the page may change.
+
+    Each colour becomes ``var(--fig-<hex>, #<hex>)``, so that a dark page can lighten it.
+    """
+    svg = drawing.svg[drawing.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    prefix = f"{drawing.name}-"
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'href="#', f'href="#{prefix}', svg)
+    svg = svg.replace("url(#", f"url(#{prefix}")
+    svg = re.sub(r"(fill|stroke): (#[0-9a-f]{6})", r"\1: var(--fig-\2, \2)", svg)
+    return svg.replace("var(--fig-#", "var(--fig-")
