@@ -1,0 +1,42 @@
+"""Make tables, figures and one HTML page from run folders.
+
+    python scripts/report.py results/runs --out results/page
+
+prints the table and says where the page is. Exit status: 0, or 1 if there was nothing to report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from chandir import report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build the report; return the exit status."""
+    parser = argparse.ArgumentParser(description="tables, figures and a page from run folders")
+    parser.add_argument("runs", type=Path, metavar="RUNS", help="results folder, e.g. results/runs")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where they go")
+    options = parser.parse_args(arguments)
+    try:
+        index = report.build(options.runs, options.out)
+    except (ValueError, OSError) as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 1
+    table = (index.parent / "tables" / "results.md").read_text(encoding="utf-8")
+    print(f"{table}\nThe page: {index}" if table else f"The page: {index}")
+    if not table:
+        print(
+            f"report: {options.runs} holds no trial with a readable config; "
+            "`python run.py` makes the first one, `make demo` a comparison",
+            file=sys.stderr,
+        )
+    return 0 if table else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
