@@ -1,0 +1,116 @@
+"""What the fault tests share: a trial long enough to be disturbed, and what it ends with if not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+
+from chandir.harness import checkpoint
+from chandir.harness.arguments import CONF
+from chandir.harness.plan import Job, composed, jobs
+from chandir.harness.trial import run
+from tests.harness.runs import SMALL, command, numbers
+
+COMMON = (*SMALL[:2], "metric=h0", "paths.page=null")
+SHORT = "task.epochs=4"
+LONG = "task.epochs=100"  # seconds
+ENDLESS = "task.epochs=100000"
+ALWAYS = "checkpoint.seconds=0"
+
+
+def job(results: Path, *overrides: str) -> Job:
+    (only,) = jobs((*COMMON, f"paths.results={results}", *overrides))
+    return only
+
+
+def compose(results: Path, *overrides: str) -> dict[str, Any]:
+    """What Hydra hands to `sweep.job`."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return composed([*COMMON, f"paths.results={results}", *overrides])
+
+
+def finished(results: Path, *overrides: str) -> dict[str, Any]:
+    """Run what is left of the trial, here; its numbers."""
+    planned = job(results, *overrides)
+    run(planned.resolved, planned.folder, bar=False)
+    return numbers(planned.folder)
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Do something in a child process that may be killed; its process id. Faster than a new one."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        work()
+        status = 0
+    except SystemExit as leave:
+        status = int(leave.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(status)
+
+
+def ended(child: int) -> int:
+    """A child's exit status, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def start(results: Path, *overrides: str, **options: Any) -> subprocess.Popen[str]:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} | options
+    return subprocess.Popen(command(*COMMON, f"paths.results={results}", *overrides), **options)
+
+
+def wait_for(
+    condition: Callable[[], object],
+    process: subprocess.Popen[str] | None = None,
+    seconds: float = 150,
+) -> None:
+    """Wait for something that the process does while it lives."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process is not None and process.poll() is not None:
+            output = process.stdout and process.stdout.read()
+            raise AssertionError(f"it ended with {process.returncode}: {output}")
+        assert time.monotonic() < deadline, f"waited {seconds} s"
+        time.sleep(0.005)
+
+
+def epochs(results: Path) -> list[int]:
+    """Epochs logged so far, of each trial that began."""
+    return [path.read_text().count("\n") for path in sorted(results.glob("*/*/*/log.jsonl"))]
+
+
+def saved(folder: Path) -> int:
+    """The epoch of the newest whole checkpoint; 0 if there is none."""
+    state, _ = checkpoint.load(folder)
+    return state["epoch"] if state else 0
+
+
+def interrupted(results: Path, *overrides: str, epoch: int = 2) -> Path:
+    """The folder of a trial that was killed right after saving an epoch."""
+    planned = job(results, SHORT, ALWAYS, *overrides)
+
+    def trial() -> None:
+        save = checkpoint.save
+
+        def save_and_die(folder: Path, state: dict[str, Any]) -> None:
+            save(folder, state)
+            if state["epoch"] == epoch:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        checkpoint.save = save_and_die
+        run(planned.resolved, planned.folder, bar=False)
+
+    assert ended(forked(trial)) == -signal.SIGKILL
+    assert saved(planned.folder) == epoch
+    return planned.folder

@@ -1,0 +1,48 @@
+"""Small real trials, for tests: a few digits, a few epochs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("task.train_size=40", "task.test_size=60", "task.epochs=3")
+TIMES = ("seconds", "images_per_second")
+
+
+def command(*overrides: str) -> list[str]:
+    return [sys.executable, str(ROOT / "run.py"), *overrides]
+
+
+def call(
+    *overrides: str, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """run.py as a user calls it."""
+    return subprocess.run(
+        command(*overrides, "paths.page=null"),
+        cwd=cwd or ROOT,
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """Everything that a trial measured, without the times that vary between identical runs."""
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    final = json.loads((folder / "final.json").read_text())
+    final["totals"].pop("seconds")
+    for row in log:
+        for key in TIMES:
+            row.pop(key)
+    return {"log": log, "final": final}
+
+
+def trials(results: Path) -> list[Path]:
+    return sorted(path.parent for path in results.glob("*/*/*/final.json"))

@@ -1,0 +1,129 @@
+"""What the command line refuses, and what it expands to."""
+
+from __future__ import annotations
+
+import pytest
+
+from chandir.harness.arguments import expand, groups, parse, settings
+from chandir.harness.errors import UserError
+from chandir.harness.plan import jobs
+from chandir.harness.sweep import prepare
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("trail=3", "trail.*did you mean 'trial'"),
+        ("+trail=3", "trail.*did you mean 'trial'"),
+        ("metric.lambda=2", "did you mean 'metric.lam'"),
+        ("lam=2", "did you mean 'metric.lam'"),
+        ("task.lr=0.1", "did you mean 'optimizer.lr'"),
+        ("optimizer.momentun=0.9", "did you mean 'optimizer.momentum'"),
+        ("task=cifar11", "task=cifar11: expected .*did you mean 'cifar10'"),
+        ("optimizer=ls", "optimizer=ls: expected LS, adam or sgd"),
+        ("metric=h0,sobolef", "metric=sobolef.*did you mean 'sobolev'"),
+        ("experiment=fig66", "did you mean 'fig6'"),
+        ("+metric.lam=3", "write it without the \\+"),
+        ("~metric", "would remove"),
+        ("trial=0-24", "trial=range\\(25\\)"),
+        ("trial=0.5", "trial=0.5: expected a whole number"),
+        ("trial=null", "expected a whole number"),
+        ("trial=-1", "expected a whole number from 0"),
+        ("task=null", "task=null: expected"),
+        ("hydra/launcher=loacl", "did you mean 'local'"),
+        ("task.table1=3", "not a setting"),
+        ("task.name=x", "not a setting"),
+        ("metric._target_=os.remove", "not a setting"),
+        ("metric.lam", "expected key=value"),
+    ],
+)
+def test_a_misspelt_argument_is_refused_with_the_nearest_name(argument: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parse([argument])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["metric.lam=-1"], "metric.lam=-1: expected greater than 0"),
+        (["metric.lam=0"], "metric.lam=0: expected greater than 0"),
+        (["metric=h0_lambda", "metric.lam=-0.5"], "expected greater than or equal to 0"),
+        (["metric.lam=abc"], "metric.lam=abc: expected valid number"),
+        (["metric.lam=nan"], "metric.lam=nan: expected finite"),
+        (["metric.weight=0", "metric.h0_scale=0"], "the gradient would vanish"),
+        (["metric.direction=outptu"], "did you mean 'output'"),
+        (["metric.scope=convs"], "did you mean 'conv'"),
+        (["task.epochs=0"], "task.epochs=0: expected greater than or equal to 1"),
+        (["task.epochs=1.5"], "task.epochs=1.5: expected valid integer"),
+        (["task.batch_size=-8"], "task.batch_size=-8"),
+        (["metric=h0_norm", "metric.weight=0", "metric.h0_scale=0"], "the gradient would vanish"),
+        (
+            ["optimizer.nesterov=true", "optimizer.momentum=0"],
+            "no effect with optimizer.momentum=0",
+        ),
+        (["task.schedule.every=0"], "task.schedule.every=0"),
+        (["optimizer.lr=0"], "optimizer.lr=0"),
+        (["optimizer.momentum=1"], "optimizer.momentum=1"),
+        (["device=gpu"], "device=gpu: expected auto, cpu, cuda or cuda:N"),
+        (["precision=fp16"], "precision=fp16"),
+        (["threads=0"], "threads=0"),
+        (["data.source=fake"], "data.source=fake"),
+        # Settings that would be ignored.
+        (["optimizer.sigma=2"], "optimizer.sigma=2 has no effect with optimizer=sgd"),
+        (["metric=h0", "metric.lam=2"], "metric.lam=2 has no effect with metric=h0"),
+        (["metric=h0,sobolev", "metric.lam=2"], "no effect with metric=h0"),
+        (["metric=h0_lambda", "metric.weight=2"], "no effect with metric=h0_lambda"),
+        (["optimizer=adam", "optimizer.momentum=0.5"], "no effect with optimizer=adam"),
+        (["model.shortcut=A"], "no effect with model=convnet"),
+        (["data.name=mnist"], "data.name=mnist has no effect on task=digits"),
+        (["device=cpu", "precision=tf32"], "precision=tf32 has no effect"),
+    ],
+)
+def test_a_bad_value_is_refused_before_anything_runs(arguments: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        jobs(tuple(arguments))
+
+
+def test_an_unknown_flag_and_a_plan_that_would_not_run_are_refused() -> None:
+    with pytest.raises(UserError, match="--bogus"):
+        prepare(["--bogus"])
+    with pytest.raises(UserError, match="normalisation"):
+        prepare(["task=cifar10", "task.normalisation=imagenet", "plan=true"])
+
+
+def test_a_sweep_without_multirun_is_refused() -> None:
+    with pytest.raises(UserError, match="add -m"):
+        prepare(["metric=h0,sobolev"])
+
+
+def test_sweeps_expand_to_their_product_with_trials_innermost() -> None:
+    line = expand(parse(["trial=range(2)", "metric=h0,sobolev"]))
+    assert line == [
+        ["metric=h0", "trial=0"],
+        ["metric=h0", "trial=1"],
+        ["metric=sobolev", "trial=0"],
+        ["metric=sobolev", "trial=1"],
+    ]
+
+
+def test_a_glob_takes_every_choice() -> None:
+    assert [line[0] for line in expand(parse(["metric=glob(*)"]))] == [
+        f"metric={name}" for name in groups()["metric"]
+    ]
+
+
+def test_every_key_of_every_configuration_file_is_a_known_setting() -> None:
+    assert {"metric.lam", "optimizer.sigma", "task.epochs", "trial", "data.name"} <= settings()
+
+
+def test_experiments_take_the_command_lines_overrides_in_each_cell() -> None:
+    planned = jobs(("experiment=demo", "task.epochs=2", "trial=range(1,3)"))
+    assert {job.resolved.config.task.epochs for job in planned} == {2}
+    assert {job.trial for job in planned} == {1, 2}
+    assert len({job.folder.parent for job in planned}) == 3
+    assert {job.resolved.config.artefact for job in planned} == {"demo"}
+
+
+def test_smoke_runs_at_most_two_trials_of_a_cell() -> None:
+    assert {job.trial for job in jobs(("experiment=demo", "scale=smoke"))} == {0, 1}
+    assert {job.trial for job in jobs(("experiment=demo",))} == set(range(5))

@@ -1,0 +1,128 @@
+"""Optimizers of a trial: what the metric, LS and the controls do to a step, and the schedules."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import chandir
+from chandir.harness.optimizers import begin_epoch, build, rate
+from chandir.harness.plan import jobs
+from chandir.harness.schema import Config, Constant, Cosine, Step
+
+
+def config_of(*arguments: str) -> Config:
+    (job,) = jobs(arguments)
+    return job.resolved.config
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 4))
+
+
+def stepped(config: Config, steps: int = 2) -> list[torch.Tensor]:
+    """The weights after steps of the harness's optimizer on fixed gradients."""
+    model = network()
+    optimizer = build(config, model, "model")
+    for step in range(steps):
+        _gradients(model, step)
+        optimizer.step()
+    return [parameter.detach() for parameter in model.parameters()]
+
+
+def _gradients(model: nn.Module, step: int) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def by_hand(steps: int, rewrite: object, **sgd: float) -> list[torch.Tensor]:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), weight_decay=5e-4, momentum=0.9, **sgd)
+    for step in range(steps):
+        _gradients(model, step)
+        rewrite(model)
+        optimizer.step()
+    return [parameter.detach() for parameter in model.parameters()]
+
+
+def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def test_the_metric_acts_before_weight_decay_and_momentum() -> None:
+    expected = by_hand(2, lambda model: chandir.apply_(model, chandir.Sobolev()), lr=0.01)
+    assert same(stepped(config_of("metric=sobolev")), expected)
+
+
+def test_ls_smooths_every_tensor_rasterized_after_the_metric() -> None:
+    def rewrite(model: nn.Module) -> None:
+        chandir.apply_(model, chandir.H0Lambda(2.0))
+        for parameter in model.parameters():
+            parameter.grad = chandir.LaplacianSmoothing(0.5).gradient(parameter.grad, None)
+
+    config = config_of("optimizer=LS", "metric=h0_lambda", "metric.lam=2")
+    assert same(stepped(config), by_hand(2, rewrite, lr=0.01, nesterov=True))
+
+
+def test_the_mean_control_raises_the_rate_of_the_scope_alone() -> None:
+    controlled = stepped(config_of("metric=h0_mean"))
+    fast, slow = (stepped(config_of("metric=h0", f"optimizer.lr={lr}")) for lr in (0.02, 0.01))
+    assert torch.equal(controlled[0], fast[0])  # the convolution's weight
+    assert same(controlled[1:], slow[1:])
+
+
+def test_the_norm_control_has_the_metrics_norm_and_the_plain_direction() -> None:
+    config = config_of(
+        "metric=h0_norm", "metric.lam=0.01", "optimizer.momentum=0", "optimizer.weight_decay=0"
+    )
+    model, before = network(), network()
+    optimizer = build(config, model, "model")
+    _gradients(model, 0)
+    plain = model[0].weight.grad.clone()
+    matched = chandir.Sobolev(lam=0.01).gradient(plain)
+    optimizer.step()
+    moved = (before[0].weight - model[0].weight) / 0.01
+    assert moved.norm().item() == pytest.approx(matched.norm().item(), rel=1e-4)
+    cosine = (moved * plain).sum() / (moved.norm() * plain.norm())
+    assert cosine.item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epoch", "factor"),
+    [
+        (Step(name="step", every=40, factor=0.1), 40, 1.0),
+        (Step(name="step", every=40, factor=0.1), 41, 0.1),
+        (Step(name="step", every=40, factor=0.1), 240, 1e-5),
+        (Cosine(name="cosine", every=10), 1, 1.0),
+        (Cosine(name="cosine", every=10), 6, 0.5),
+        (Cosine(name="cosine", every=10), 11, 1.0),
+        (Cosine(name="cosine", every=10), 10, (1 + math.cos(0.9 * math.pi)) / 2),
+        (Constant(name="constant"), 99, 1.0),
+    ],
+)
+def test_schedules(schedule: object, epoch: int, factor: float) -> None:
+    assert rate(schedule, epoch) == pytest.approx(factor, rel=1e-12)
+
+
+def test_the_schedule_shrinks_with_the_epochs() -> None:
+    full = config_of("task=cifar10").task.schedule
+    short = config_of("task=cifar10", "task.epochs=12").task.schedule
+    assert (full.every, short.every) == (40, 2)
+
+
+def test_momentum_is_forgotten_at_a_drop_if_asked_for() -> None:
+    for reset in (True, False):
+        config = config_of(f"optimizer.reset_momentum={str(reset).lower()}")
+        model = network()
+        optimizer = build(config, model, "model")
+        _gradients(model, 0)
+        optimizer.step()
+        begin_epoch({"model": optimizer}, config, 8)
+        assert optimizer.state
+        begin_epoch({"model": optimizer}, config, 9)
+        assert bool(optimizer.state) is not reset

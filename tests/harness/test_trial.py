@@ -1,0 +1,234 @@
+"""One trial: its record, its seeds, its resumption."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from chandir.harness import checkpoint
+from chandir.harness.claim import Busy, claim
+from chandir.harness.errors import UserError
+from chandir.harness.plan import Job, jobs
+from chandir.harness.seeding import Streams, seed
+from chandir.harness.trial import run
+from tests.harness.runs import SMALL, call, command, numbers, trials
+
+
+def job(tmp_path: Path, *overrides: str) -> Job:
+    (only,) = jobs((*SMALL, f"paths.results={tmp_path}", *overrides))
+    return only
+
+
+def trained(tmp_path: Path, *overrides: str) -> Path:
+    planned = job(tmp_path, *overrides)
+    run(planned.resolved, planned.folder, bar=False)
+    return planned.folder
+
+
+def test_a_trial_leaves_its_record(tmp_path: Path) -> None:
+    folder = trained(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.yaml",
+        "correlation.json",
+        "final.json",
+        "log.jsonl",
+        "provenance.json",
+    ]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["metric"]["name"] == "sobolev"
+    assert config["score"]["name"] == "test_accuracy"
+    assert "digits is not in the paper" in config["labels"]
+    rows = numbers(folder)["log"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert set(rows[0]) == {
+        "epoch",
+        "lr",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+    }
+    final = json.loads((folder / "final.json").read_text())
+    assert final["status"] == "done"
+    assert final["last"] == {key: rows[-1][key] for key in final["last"]}
+    assert final["best"]["test_accuracy"] == max(row["test_accuracy"] for row in rows)
+    assert final["totals"]["steps"] == 3 * 5
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["versions"]["torch"] == torch.__version__.split("+")[0] or torch.__version__
+    assert "chandir/harness/loop.py" in provenance["sources"]
+    assert "chandir/report/__init__.py" not in provenance["sources"]
+    assert len(provenance["data"]["checksum"]) == 64
+
+
+def test_a_complete_trial_is_not_run_again(tmp_path: Path) -> None:
+    folder = trained(tmp_path)
+    before = (folder / "log.jsonl").stat().st_mtime_ns
+    trained(tmp_path)
+    assert (folder / "log.jsonl").stat().st_mtime_ns == before
+
+
+def test_numbers_do_not_depend_on_what_ran_before(tmp_path: Path) -> None:
+    alone = numbers(trained(tmp_path / "alone", "trial=3"))
+    for other in ("trial=0", "optimizer=adam", "metric=h0"):
+        trained(tmp_path / "after", other)
+    torch.rand(7)
+    assert numbers(trained(tmp_path / "after", "trial=3")) == alone
+
+
+def test_zero_is_a_seed_like_any_other(tmp_path: Path) -> None:
+    zero = numbers(trained(tmp_path / "a", "trial=0"))
+    assert zero == numbers(trained(tmp_path / "b", "trial=0"))
+    assert zero["log"] != numbers(trained(tmp_path / "b", "trial=1"))["log"]
+
+
+def test_a_trial_has_the_same_start_and_order_in_every_cell(tmp_path: Path) -> None:
+    # With a learning rate too small to move a float32 weight, only they remain.
+    still = "optimizer.lr=1e-30"
+    first = [
+        numbers(trained(tmp_path, metric, still))["log"]
+        for metric in ("metric=h0", "metric=h0_lambda", "metric=sobolev")
+    ]
+    assert first[0] == first[1] == first[2]
+
+
+def test_streams_differ_and_come_back(tmp_path: Path) -> None:
+    assert len({seed(trial, name) for trial in range(9) for name in ("init", "order")}) == 18
+    streams = Streams(0)
+    state = streams.state()
+    drawn = [torch.rand(3, generator=streams.order), torch.rand(3)]
+    streams.restore(state)
+    again = [torch.rand(3, generator=streams.order), torch.rand(3)]
+    assert all(torch.equal(x, y) for x, y in zip(drawn, again, strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "LS"])
+def test_a_stopped_trial_continues_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    overrides = (f"optimizer={optimizer}", "metric=sobolev", "checkpoint.seconds=0")
+    whole = numbers(trained(tmp_path / "whole", *overrides))
+
+    planned = job(tmp_path / "cut", *overrides)
+    save = checkpoint.save
+
+    def save_and_stop(folder: Path, state: dict) -> None:
+        save(folder, state)
+        if state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(planned.resolved, planned.folder, bar=False)
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert not (planned.folder / "final.json").exists()
+    run(planned.resolved, planned.folder, bar=False)
+    assert numbers(planned.folder) == whole
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_instant_gives_the_uninterrupted_numbers(tmp_path: Path) -> None:
+    overrides = ("task.epochs=12", "checkpoint.seconds=0", "metric=sobolev")
+    assert call(*overrides, f"paths.results={tmp_path / 'whole'}").returncode == 0
+    cut = (*overrides, f"paths.results={tmp_path / 'cut'}")
+    chance = random.Random(0)
+    for _ in range(4):
+        process = subprocess.Popen(command(*cut), stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "cut").glob("*/*/*/log.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert call(*cut).returncode == 0
+    (whole,), (killed,) = trials(tmp_path / "whole"), trials(tmp_path / "cut")
+    assert numbers(killed) == numbers(whole)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for epoch in (1, 2):
+        checkpoint.save(tmp_path, {"epoch": epoch})
+    newest = tmp_path / "checkpoint.pt"
+    whole = newest.read_bytes()
+    for damaged in (whole[:-10], b"", whole[:80] + bytes([whole[80] ^ 1]) + whole[81:]):
+        newest.write_bytes(damaged)
+        state, messages = checkpoint.load(tmp_path)
+        assert state == {"epoch": 1}
+        assert "damaged" in messages[0]
+    newest.unlink()  # killed between the two renames
+    assert checkpoint.load(tmp_path)[0] == {"epoch": 1}
+
+
+def test_changed_code_or_data_is_refused_on_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = job(tmp_path, "checkpoint.seconds=0")
+    save = checkpoint.save
+
+    def save_older_code(folder: Path, state: dict) -> None:
+        save(folder, state | {"sources": state["sources"] | {"models/convnet.py": "other"}})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_older_code)
+    with pytest.raises(KeyboardInterrupt):
+        run(planned.resolved, planned.folder, bar=False)
+    monkeypatch.setattr(checkpoint, "save", save)
+    with pytest.raises(UserError, match=r"models/convnet.py changed.*on_change=restart"):
+        run(planned.resolved, planned.folder, bar=False)
+    assert "models/convnet.py changed" in (planned.folder / "error.txt").read_text()
+    again = job(tmp_path, "checkpoint.seconds=0", "on_change=restart")
+    assert again.folder == planned.folder
+    assert run(again.resolved, again.folder, bar=False)["totals"]["epochs"] == 3
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(tmp_path: Path) -> None:
+    folder = trained(tmp_path, "optimizer.lr=1e20")
+    final = json.loads((folder / "final.json").read_text())
+    assert final["status"] == "diverged"
+    assert final["diverged"]["epoch"] == 1
+    assert final["diverged"]["last_good_epoch"] == 0
+    assert 0 < final["diverged"]["step"] < 5
+    assert final["last"]["test_accuracy"] is not None
+    assert final["last"]["train_loss"] is None  # JSON has no NaN
+
+
+def test_a_claimed_trial_is_named_and_a_dead_owners_is_free(tmp_path: Path) -> None:
+    busy = pytest.raises(Busy, match=f"process {os.getpid()}")
+    with claim(tmp_path), busy, claim(tmp_path, patience=0):
+        pass
+    script = (
+        "import os, pathlib, sys\nfrom chandir.harness.claim import claim\n"
+        "with claim(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([command()[0], "-c", script, str(tmp_path)], check=False)
+    assert (tmp_path / "claim.json").exists()
+    with claim(tmp_path):
+        pass
+    assert not (tmp_path / "claim.json").exists()
+
+
+def test_another_hosts_live_claim_is_respected_until_it_expires(tmp_path: Path) -> None:
+    path = tmp_path / "claim.json"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    with pytest.raises(Busy, match="elsewhere"), claim(tmp_path):
+        pass
+    old = time.time() - 3600
+    os.utime(path, (old, old))
+    with claim(tmp_path):
+        pass
+
+
+def test_final_weights_stay_if_asked_for(tmp_path: Path) -> None:
+    folder = trained(tmp_path, "checkpoint.keep=true")
+    weights = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
+    assert weights["conv1.weight"].shape == (50, 1, 5, 5)

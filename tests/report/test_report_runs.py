@@ -1,0 +1,101 @@
+"""Reading run folders: every state has its name, and nothing damaged is fatal."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from chandir.report.runs import read
+from tests import fake_runs
+
+
+def test_every_state_has_its_name(tmp_path):
+    for k, status in enumerate(("done", "diverged", "failed", "incomplete")):
+        fake_runs.trial(tmp_path, k, fake_runs.H0, 90.0, status=status, epochs=4)
+    trials = read(tmp_path)
+    assert [t.status for t in trials] == ["done", "diverged", "failed", "incomplete"]
+    assert [t.complete for t in trials] == [True, True, False, False]
+    assert [t.reason for t in trials] == ["", "", "OSError: disk full", "2 of 4 epochs"]
+    assert trials[0].final["last"]["test_accuracy"] == 90.0
+    assert [epoch["epoch"] for epoch in trials[0].log] == [1, 2, 3, 4]
+
+
+def edit(name, **changes):
+    def damage(folder):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | changes))
+
+    return damage
+
+
+def cut(name):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-20])
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def write(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (remove("config.yaml"), "config.yaml is missing"),
+        (remove("provenance.json"), "provenance.json is missing"),
+        (remove("log.jsonl"), "log.jsonl is missing"),
+        (cut("final.json"), "final.json|Expecting|Unterminated|delimiter"),
+        (cut("log.jsonl"), "log.jsonl"),
+        (write("config.yaml", "a: [1"), "config.yaml is not YAML"),
+        (write("config.yaml", "just words"), "config.yaml is not a mapping"),
+        (write("config.yaml", "task: {name: digits}"), "has task.batch_size None, expected int"),
+        (lambda folder: (folder / "config.yaml").write_bytes(b"\xff\xfe\x00"), "decode|YAML"),
+        (edit("final.json", trial=3), "final.json is that of trial 3"),
+        (edit("final.json", status="happy"), "'happy', not done or diverged"),
+        (edit("final.json", last={}), "test_accuracy at the last epoch: None"),
+        (edit("final.json", best={"test_accuracy": float("nan")}), "at the best epoch: nan"),
+        (write("log.jsonl", '{"loss": 1}'), "log.jsonl has a line without an epoch"),
+        (edit("provenance.json", device="cpu"), "provenance.json: device is not a mapping"),
+        (edit("provenance.json", sources=None), "provenance.json: sources is not a mapping"),
+    ],
+)
+def test_damage_is_named_and_spares_the_others(tmp_path, damage, reason):
+    folder = fake_runs.trial(tmp_path, 0, fake_runs.H0, 90.0)
+    fake_runs.trial(tmp_path, 1, fake_runs.H0, 91.0)
+    damage(folder)
+    damaged, whole = read(tmp_path)
+    assert (damaged.status, whole.status) == ("damaged", "done")
+    assert re.search(reason, damaged.reason), damaged.reason
+    assert "\n" not in damaged.reason
+
+
+def test_a_copied_folder_is_not_taken_for_another_seed(tmp_path):
+    folder = fake_runs.trial(tmp_path, 0, fake_runs.H0, 90.0)
+    folder.rename(folder.with_name("trial-4"))
+    assert read(tmp_path)[0].reason == "config.yaml is that of trial 0"
+
+
+def test_any_folder_above_a_trial_will_do_and_seeds_are_in_order(tmp_path):
+    cell = fake_runs.cell(tmp_path, fake_runs.H0, [90.0] * 12)
+    (cell / "trial-x").mkdir()
+    (cell / "trial-99").touch()
+    for folder in (tmp_path, cell.parent, cell):
+        assert [trial.index for trial in read(folder)] == list(range(12))
+
+
+def test_an_absent_folder_is_an_error_with_a_remedy(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere is not a folder.*python run\.py"):
+        read(tmp_path / "nowhere")
+    assert read(tmp_path) == []
+
+
+def test_the_code_digest_sees_the_sources_alone(tmp_path):
+    fake_runs.trial(tmp_path, 0, fake_runs.H0, 90.0, dirty=False)
+    fake_runs.trial(tmp_path, 1, fake_runs.H0, 91.0, dirty=True)
+    fake_runs.trial(tmp_path, 2, fake_runs.H0, 92.0, code="b" * 64)
+    a, b, c = read(tmp_path)
+    assert a.code == b.code != c.code

@@ -1,0 +1,238 @@
+"""The verdict rule, condition by condition, and what it does to planted effects."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from chandir.report import verdicts
+from chandir.report.cells import cells
+from chandir.report.declared import arm, artefacts
+from chandir.report.failures import settle
+from chandir.report.findings import UNRESOLVABLE, findings, paper_contrast
+from chandir.report.parts import parts
+from chandir.report.runs import read
+from chandir.report.simulation import chances, classify
+from chandir.report.statistics import Contrast, Summary, holm
+from chandir.report.verdicts import Verdict
+from tests import fake_runs, planted
+
+
+def contrast(value, half, n=25):
+    """Return a contrast with about this 95 % interval, value ± half."""
+    one = Contrast(((1.0, Summary(n, value, 1.0)),))
+    sd = half / (one.at(0.95)[1] - value)
+    return Contrast(((1.0, Summary(n, value, sd)),))
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "paper", "verdict", "detail"),
+    [
+        (0.3, 0.1, 0.3, Verdict.REPRODUCED, "size agrees"),
+        (0.9, 0.1, 0.3, Verdict.REPRODUCED, "size differs"),
+        (0.3, 0.1, None, Verdict.REPRODUCED, ""),
+        (0.3, 0.1, 1.5, Verdict.SMALLER, "size differs"),
+        (0.05, 0.04, 0.12, Verdict.SMALLER, "size differs"),  # s is 0.1, not 0.06
+        (0.0, 0.1, 0.3, Verdict.NOT_REPRODUCED, "a gain of 0.15 is excluded"),
+        (-0.3, 0.1, 0.3, Verdict.NOT_REPRODUCED, "opposite"),
+        (0.0, 0.2, 0.3, Verdict.INCONCLUSIVE, ""),
+        (0.1, 0.2, 0.3, Verdict.INCONCLUSIVE, ""),
+    ],
+)
+def test_each_condition_of_the_rule(value, half, paper, verdict, detail):
+    found = verdicts.gain(contrast(value, half), 0.95, paper, 0.1, 25)
+    assert (found.verdict, found.detail) == (verdict, detail)
+
+
+def test_a_stricter_level_can_only_weaken_a_verdict():
+    at = {level: verdicts.gain(contrast(0.3, 0.25), level, 0.3, 0.1, 25).verdict
+          for level in (0.95, 0.999)}  # fmt: skip
+    assert at == {0.95: Verdict.REPRODUCED, 0.999: Verdict.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "verdict"),
+    [(93.3, 0.2, Verdict.AGREES), (93.6, 0.2, Verdict.DIFFERS), (93.3, 0.05, Verdict.DIFFERS),
+     (93.6, 2.0, Verdict.DIFFERS)],
+)  # fmt: skip
+def test_a_level_agrees_inside_the_prediction_interval_and_the_margin(mean, sd, verdict):
+    one = Contrast(((1.0, Summary(25, mean, sd)),))
+    assert verdicts.level(one, 93.24, 0.3, 25).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "verdict"),
+    [(0.05, 0.1, Verdict.REPRODUCED), (0.1, 0.4, Verdict.INCONCLUSIVE),
+     (0.6, 0.1, Verdict.NOT_REPRODUCED), (-0.6, 0.1, Verdict.NOT_REPRODUCED)],
+)  # fmt: skip
+def test_likeness_needs_a_narrow_interval_not_a_large_p(value, half, verdict):
+    one = contrast(value, half)
+    assert verdicts.equal(one, one.equivalence(0.3), 0.95, 0.3).verdict is verdict
+
+
+def claim(artefact, text, context):
+    return next(c for a in artefacts() if a.name == artefact for c in a.claims
+                if (c.text, c.context) == (text, context))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("artefact", "batch", "true", "none"),
+    [  # statistics.md, E4, in per cent: reproduced, inconclusive; reproduced, smaller, not, open
+        ("table2-resnet56-sgd", 8, (100, 0), (0, 2.6, 97, 0)),
+        ("table2-resnet56-sgd", 32, (100, 0), (2.5, 0, 76, 21)),
+        ("table2-resnet56-adam", 128, (60, 40), (2.3, 0, 19, 78)),
+    ],
+)
+def test_the_simulated_rule_behaves_as_the_reference_says(artefact, batch, true, none):
+    one = claim(artefact, "sobolev better than h0", f"batch size {batch}")
+    own = paper_contrast(one)
+    found = chances(one.paper, one.paper, own, 0.1)
+    assert (100 * found.reproduced, 100 * found.inconclusive) == pytest.approx(true, abs=1.5)
+    found = chances(0, one.paper, own, 0.1)
+    shares = found.reproduced, found.smaller, found.not_reproduced, found.inconclusive
+    assert [100 * share for share in shares] == pytest.approx(none, abs=1.5)
+
+
+def test_the_simulated_rule_is_the_rule():
+    noise = np.random.default_rng(0)
+    for value, half in zip(noise.normal(0, 0.3, 200), noise.uniform(0.01, 0.5, 200), strict=True):
+        one = contrast(value, half)
+        low, high = one.at(0.95)
+        s = verdicts.threshold(0.3, 0.1)
+        many = classify(np.array([low]), np.array([high]), s)
+        (verdict,) = [v for v, hit in many.items() if hit[0]]
+        assert verdict is verdicts.gain(one, 0.95, 0.3, 0.1, 25).verdict
+
+
+def test_the_paper_itself_resolves_thirteen_of_its_eighteen_gains():
+    """statistics.md, E2: Holm over all eighteen leaves out every Adam cell but one."""
+    gains = [c for a in artefacts() for c in a.claims
+             if c.kind == "gain" and c.family in ("Table 2, SGD", "Table 2, Adam")]  # fmt: skip
+    tested = holm([paper_contrast(c).p for c in gains])
+    assert len(gains) == 18
+    assert sum(t.p <= 0.05 for t in tested) == 13
+    lost = {c.artefact for c, t in zip(gains, tested, strict=True) if t.p > 0.05}
+    assert lost == {"table2-resnet56-adam"}
+
+
+def measured(runs, *names):
+    found = findings([a for a in artefacts() if a.name in names], cells(settle(read(runs))))
+    return {(f.claim.kind, f.claim.arms[0].name, f.claim.context): f for f in found
+            if f.claim.baseline == () or f.claim.baseline[0].name == "h0"}  # fmt: skip
+
+
+def test_planted_effects_get_their_verdicts(tmp_path):
+    planted.table2(tmp_path, "resnet56-adam", epochs=2)
+    found = measured(tmp_path, "table2-resnet56-adam")
+    for batch, effects in planted.TABLE2["resnet56-adam"].items():
+        for name, (effect, verdict) in zip(("sobolev", "h0_lambda"), effects, strict=True):
+            one = found["gain", name, f"batch size {batch}"]
+            assert one.judgement.verdict.value == verdict, (name, batch)
+            assert one.contrast.value == pytest.approx(effect)
+    weak = found["gain", "sobolev", "batch size 128"].judgement.detail
+    assert "needs 22 trials an arm" in weak
+    assert UNRESOLVABLE in weak
+    assert found["level", "h0", "batch size 8"].judgement.verdict is Verdict.AGREES
+
+
+def test_table_3_as_printed_reproduces_itself(tmp_path):
+    planted.table3(tmp_path, epochs=2)
+    found = measured(tmp_path, "table3")
+    gain = found["gain", "h0_lambda", ""]
+    assert gain.contrast.value == pytest.approx(7.78), "lower is better, so the sign is turned"
+    assert gain.tested.p == pytest.approx(2 * gain.p)
+    assert {f.judgement.verdict for f in found.values()} == {Verdict.REPRODUCED, Verdict.AGREES}
+
+
+def digits(runs, name, mean, n=25, **options):
+    spread = fake_runs.scores(mean, 0.3, n, len(name))
+    return fake_runs.arm(runs, arm(name, "digits"), spread, epochs=2, **options)
+
+
+def answers(runs):
+    return measured(runs, "digits")["gain", "sobolev", ""].judgement
+
+
+def test_what_is_missing_partial_or_reduced_is_said_and_never_judged(tmp_path):
+    assert answers(tmp_path).verdict is Verdict.NOT_RUN
+    digits(tmp_path / "a", "sobolev", 95.0)
+    assert answers(tmp_path / "a").verdict is Verdict.INCOMPLETE
+    assert answers(tmp_path / "a").detail == "no comparable runs of h0"
+    digits(tmp_path / "a", "h0", 93.0, code="b" * 64)
+    assert answers(tmp_path / "a").verdict is Verdict.INCOMPLETE, "other code is never compared"
+    for runs, options, said in (
+        ("b", {"n": 7}, "7 of 25 trials; direction agrees"),
+        ("c", {"scale": "short", "labels": ("scale short", "2 epochs")},
+         "scale short; 2 epochs; direction agrees"),
+        ("d", {"source": "synthetic"}, "synthetic data; direction agrees"),
+    ):  # fmt: skip
+        digits(tmp_path / runs, "sobolev", 95.0, **options)
+        digits(tmp_path / runs, "h0", 93.0, **options)
+        found = answers(tmp_path / runs)
+        assert (found.verdict, found.detail) == (Verdict.NOT_COMPARABLE, said)
+
+
+def test_what_was_planned_counts_and_not_what_was_added(tmp_path):
+    digits(tmp_path, "sobolev", 95.0)
+    digits(tmp_path, "h0", 93.0)
+    before = measured(tmp_path, "digits")["gain", "sobolev", ""]
+    folder = next(tmp_path.glob("digits/*h0-*"))
+    for k in (25, 26):
+        extra = fake_runs.arm(tmp_path / "x", arm("h0", "digits"), [0.0] * (k + 1), epochs=2)
+        (extra / f"trial-{k}").rename(folder / f"trial-{k}")
+        __import__("shutil").rmtree(tmp_path / "x")
+    after = measured(tmp_path, "digits")["gain", "sobolev", ""]
+    assert len(read(folder)) == 27
+    assert after.contrast == before.contrast
+
+
+def test_the_paper_protocol_is_chosen_before_a_reduced_run(tmp_path):
+    for name, mean in (("h0", 93.0), ("sobolev", 95.0)):
+        digits(tmp_path, name, mean)
+        digits(tmp_path, name, 50.0, n=30, scale="short", labels=("scale short",))
+    found = measured(tmp_path, "digits")["gain", "sobolev", ""]
+    assert found.judgement.verdict is Verdict.YES
+    assert found.contrast.value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "expected"),
+    [("digits", fake_runs.SCORE, 10.0), ("pascalvoc", {**fake_runs.SCORE, "name": "test_iou"}, 0.0),
+     ("spade-cityscapes", fake_runs.FID, 91.0)],
+)  # fmt: skip
+def test_a_diverged_trial_counts_at_the_worst_value(tmp_path, name, score, expected):
+    fake_runs.trial(tmp_path, 0, fake_runs.H0, 60.0, task=name, score_spec=score)
+    fake_runs.trial(tmp_path, 1, fake_runs.SOBOLEV, 91.0, task=name, score_spec=score)
+    lost = fake_runs.trial(tmp_path, 2, fake_runs.H0, 55.0, task=name, score_spec=score,
+                           status="diverged")  # fmt: skip
+    final = json.loads((lost / "final.json").read_text())
+    for value in (55.0, None):
+        final["last"][score["name"]] = final["best"][score["name"]] = value
+        (lost / "final.json").write_text(json.dumps(final))
+        (found,) = [t for t in settle(read(tmp_path)) if t.status == "diverged"]
+        worst = 91.0 if expected == 91.0 else expected
+        assert {found.final[epoch][score["name"]] for epoch in ("last", "best")} == {worst}
+
+
+def test_a_diverged_trial_without_any_worst_value_is_set_aside_by_name(tmp_path):
+    lost = fake_runs.trial(
+        tmp_path, 0, fake_runs.H0, 55.0, score_spec=fake_runs.FID, status="diverged"
+    )
+    final = json.loads((lost / "final.json").read_text())
+    final["last"]["test_fid"] = final["best"]["test_fid"] = None
+    (lost / "final.json").write_text(json.dumps(final))
+    (found,) = settle(read(tmp_path))
+    assert (found.status, found.complete) == ("damaged", False)
+    assert "no test_fid of the task is finite" in found.reason
+
+
+def test_missing_arms_are_named_with_what_is_done(tmp_path):
+    digits(tmp_path, "h0", 93.0)
+    digits(tmp_path, "sobolev", 95.0, n=7)
+    (part,) = parts([a for a in artefacts() if a.name == "digits"], cells(read(tmp_path)))
+    assert "sobolev: 7 of 25 trials" in part.missing
+    assert "h0_norm: 0 of 25 trials" in part.missing
+    assert not any(text.startswith("h0:") for text in part.missing)
+    assert part.artefact.command == "python run.py experiment=digits"

@@ -1,0 +1,79 @@
+"""scripts/status.py: what run folders tell of a sweep."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chandir.harness.claim import claim
+from scripts import status
+from tests.harness.faults import COMMON
+from tests.harness.runs import ROOT
+
+SWEEP = (*COMMON, "-m", "task.epochs=4", "trial=range(5)")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Five trials of one cell: done, diverged, failed, begun and not begun."""
+    (cell,) = {job.folder.parent for job in _jobs(tmp_path)}
+    for trial, rows in enumerate((4, 2, 1, 2)):
+        folder = cell / f"trial-{trial}"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("task: {epochs: 4}\n")
+        log = "".join(f'{{"epoch": {n + 1}, "seconds": 60}}\n' for n in range(rows))
+        (folder / "log.jsonl").write_text(log)
+    for trial, outcome in ((0, "done"), (1, "diverged")):
+        (cell / f"trial-{trial}" / "final.json").write_text(json.dumps({"status": outcome}))
+    (cell / "trial-2" / "error.txt").write_text("it failed")
+    return tmp_path
+
+
+def _jobs(results: Path) -> list:
+    from chandir.harness.sweep import prepare
+
+    return prepare([*SWEEP, f"paths.results={results}"])
+
+
+def row(text: str) -> list[str]:
+    return text.splitlines()[1].split()[1:]
+
+
+def test_states_and_time_left_against_the_plan(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cell,) = runs.glob("*/*")
+    with claim(cell / "trial-3"):
+        assert status.main([*SWEEP, f"paths.results={runs}"]) == 0
+    shown = capsys.readouterr().out
+    # planned, done, diverged, running, failed; a diverged trial is as long as it was
+    assert row(shown)[:6] == ["5", "2", "1", "1", "1", "9/18"]
+    assert "9.0 min" in shown
+    assert "1 running; about 9.0 min left" in shown
+
+
+def test_without_a_plan_the_folders_are_what_there_is(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status.main(["--runs", str(runs)]) == 0
+    shown = capsys.readouterr().out
+    assert row(shown)[:6] == ["4", "2", "1", "0", "1", "9/14"]
+    assert "nothing runs; about 5.0 min of work left" in shown
+
+
+def test_an_empty_folder_and_a_misspelt_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status.main(["--runs", str(tmp_path)]) == 0
+    assert "no trial" in capsys.readouterr().out
+    assert status.main(["metric=sobolef"]) == 2
+    assert "did you mean 'sobolev'" in capsys.readouterr().err
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, scripts.status; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

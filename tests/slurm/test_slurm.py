@@ -1,0 +1,168 @@
+"""Sweeps on a real SLURM: arrays, requeues, preemptions, kills. `make test-slurm` installs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.faults import COMMON, finished, job, saved
+from tests.harness.runs import command, trials
+from tests.slurm.cluster import Cluster, missing, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+EPOCHS = "task.epochs=600"
+NEVER = "checkpoint.seconds=1000000"  # what is saved, a signal saved
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if missing():
+        pytest.skip(missing())
+    made = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def launch(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
+    started: list[Sweep] = []
+
+    def start(*overrides: str) -> Sweep:
+        started.append(Sweep(cluster, tmp_path, *overrides))
+        return started[-1]
+
+    yield start
+    for sweep in started:
+        sweep.process.kill()
+        sweep.process.wait()
+
+
+class Sweep:
+    """run.py on the cluster, from a folder that is not the project's."""
+
+    def __init__(self, cluster: Cluster, folder: Path, *overrides: str) -> None:
+        self.cluster, self.results = cluster, folder / "runs"
+        self.before = set(cluster.jobs())
+        arguments = command(
+            *("-m", *COMMON, f"paths.results={self.results}", "hydra/launcher=slurm"),
+            *("hydra.launcher.cpus_per_task=1", *overrides),
+        )
+        self.process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            env=cluster.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def jobs(self) -> list[str]:
+        new = [name for name in self.cluster.jobs() if name not in self.before]
+        return sorted(new, key=lambda name: int(name.partition("_")[2] or 0))
+
+    def epochs(self, trial: int) -> int:
+        logs = self.results.glob(f"*/*/trial-{trial}/log.jsonl")
+        return sum(log.read_text().count("\n") for log in logs)
+
+    def wait_for_epochs(self, *trials: int, more: int = 3) -> None:
+        before = {trial: self.epochs(trial) for trial in trials}
+        for trial in trials:
+            wait_for(lambda k=trial: self.epochs(k) > before[k] + more, f"trial {trial}")
+
+    def end(self) -> tuple[int, str]:
+        output, _ = self.process.communicate(timeout=300)
+        return self.process.returncode, output
+
+
+def test_an_array_with_a_requeue_and_a_preemption_gives_the_undisturbed_numbers(
+    cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    low = ("hydra.launcher.partition=low", "trial=range(2)", EPOCHS, NEVER)
+    sweep = launch(*low)
+    sweep.wait_for_epochs(0, 1)
+    first, second = sweep.jobs()
+
+    # A job that may take cores away: USR2, on which trials save and requeue themselves.
+    cluster.call("sbatch", "-p", "high", "-n", "2", "-o", "/dev/null", "--wrap", "sleep 1")
+    for name in (first, second):
+        cluster.wait_for_restart(name, 1)
+    for trial in ("trial=0", "trial=1"):
+        assert saved(job(sweep.results, EPOCHS, trial).folder) > 0
+    sweep.wait_for_epochs(0)
+
+    # From outside: TERM, then KILL.
+    before = saved(job(sweep.results, EPOCHS, "trial=0").folder)
+    cluster.call("scontrol", "requeue", first)
+    cluster.wait_for_restart(first, 2)
+    assert saved(job(sweep.results, EPOCHS, "trial=0").folder) > before
+    status, output = sweep.end()
+    assert status == 0, output
+    assert cluster.restarts(first) == 2
+    assert cluster.restarts(second) == 1
+    for trial in ("trial=0", "trial=1"):
+        undisturbed = finished(tmp_path / "whole", EPOCHS, trial)
+        assert finished(sweep.results, EPOCHS, trial) == undisturbed
+
+
+def test_a_killed_job_is_told_and_the_same_command_finishes_it(
+    cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    often = ("trial=range(2)", EPOCHS, "checkpoint.seconds=0")
+    sweep = launch(*often)
+    sweep.wait_for_epochs(0, 1)
+    killed, _ = sweep.jobs()
+    (claim,) = sweep.results.glob("*/*/trial-0/claim.json")
+    os.kill(json.loads(claim.read_text())["pid"], signal.SIGKILL)
+    status, output = sweep.end()
+    assert status == 1, output
+    assert f"job {killed}: " in output
+    assert cluster.jobs()[killed] == "FAILED"
+    assert len(trials(sweep.results)) == 1  # the other one went on
+    again = launch(*often)
+    status, output = again.end()
+    assert status == 0, output
+    assert len(again.jobs()) == 1  # what is complete is not submitted
+    assert finished(sweep.results, EPOCHS) == finished(tmp_path / "whole", EPOCHS)
+
+
+def test_a_failing_trial_is_a_failed_job_with_its_traceback(
+    cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    folder = job(tmp_path / "runs", "task.epochs=2", "trial=0").folder
+    (folder / "log.jsonl").mkdir(parents=True)  # nothing can be logged there
+    sweep = launch("trial=range(2)", "task.epochs=2")
+    status, output = sweep.end()
+    assert status == 1
+    assert "IsADirectoryError" in output  # in the summary
+    assert "Traceback" in (folder / "error.txt").read_text()
+    failed, done = sweep.jobs()
+    wait_for(lambda: cluster.jobs()[done] == "COMPLETED", "the other one")
+    assert cluster.jobs()[failed] == "FAILED"
+    (log,) = sweep.results.glob(f".submitit/{failed}/*_log.out")
+    assert "Traceback" in log.read_text()
+    assert len(trials(sweep.results)) == 1
+
+
+def test_at_the_time_limit_a_trial_saves_and_requeues_itself(
+    cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    # SLURM sends the signal up to a minute early.
+    limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=30")
+    sweep = launch("trial=0", "task.epochs=100000", NEVER, *limits)
+    wait_for(lambda: sweep.jobs() and cluster.restarts(sweep.jobs()[0]) == 1, "a requeue", 200)
+    assert saved(job(sweep.results, "task.epochs=100000").folder) > 0
+    before = sweep.epochs(0)
+    cluster.wait_for_restart(sweep.jobs()[0], 1)
+    wait_for(lambda: sweep.epochs(0) > before, "the continuation")
+    cluster.call("scancel", sweep.jobs()[0])
+    assert sweep.end()[0] == 1

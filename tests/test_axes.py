@@ -1,0 +1,187 @@
+"""The tensors and axes that directions and scopes mean."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize, spectral_norm, weight_norm
+
+from chandir import Sobolev, apply_
+from chandir.axes import DIRECTIONS, select
+
+CONVOLUTIONS = {
+    1: (nn.Conv1d, nn.ConvTranspose1d),
+    2: (nn.Conv2d, nn.ConvTranspose2d),
+    3: (nn.Conv3d, nn.ConvTranspose3d),
+}
+
+
+def axes(model: nn.Module, direction: str, scope: str = "all") -> dict[str, tuple[int | None, int]]:
+    return {target.name: (target.dim, target.groups) for target in select(model, direction, scope)}
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_convolutions_declare_their_axes(rank: int) -> None:
+    conv, transposed = (kind(6, 4, 3, groups=2) for kind in CONVOLUTIONS[rank])
+    assert axes(conv, "output", "conv") == {"weight": (0, 1)}
+    assert axes(conv, "input", "conv") == {"weight": (1, 1)}
+    assert axes(transposed, "output", "conv") == {"weight": (1, 1)}
+    assert axes(transposed, "input", "conv") == {"weight": (1, 2)}  # in view: (groups, in, ...)
+    assert select(transposed, "input", "conv")[0].view(transposed.weight).shape[:2] == (2, 3)
+    assert axes(CONVOLUTIONS[rank][1](6, 4, 3), "input", "conv") == {"weight": (0, 1)}
+    assert axes(conv, "rasterized", "conv") == {"weight": (None, 1)}
+
+
+def test_linear_and_lines() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    lines = {"0.bias": (None, 1), "1.weight": (None, 1), "1.bias": (None, 1)}
+    assert axes(model, "output") == {"0.weight": (0, 1), **lines}
+    assert axes(model, "input") == {"0.weight": (1, 1)}
+    assert axes(model, "rasterized") == {"0.weight": (None, 1), **lines}
+
+
+def test_scope_conv_takes_weights_of_convolutions_alone() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 4), nn.Embedding(9, 4)
+    )
+    for direction in DIRECTIONS:
+        assert list(axes(model, direction, "conv")) == ["0.weight"]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [
+        (spectral_norm, "0.weight_orig"),
+        (parametrizations.spectral_norm, "0.parametrizations.weight.original"),
+        pytest.param(
+            weight_norm, "0.weight_v", marks=pytest.mark.filterwarnings("ignore::FutureWarning")
+        ),
+        (parametrizations.weight_norm, "0.parametrizations.weight.original1"),
+        (parametrizations.orthogonal, "0.parametrizations.weight.original"),
+    ],
+    ids=["spectral-old", "spectral", "weight-old", "weight", "orthogonal"],
+)
+def test_norms_are_seen_through(wrap, name: str) -> None:
+    model = nn.Sequential(wrap(nn.ConvTranspose2d(6, 4, 3, groups=2, bias=False)))
+    assert axes(model, "output", "conv") == {name: (1, 1)}
+    assert axes(model, "input", "conv") == axes(model, "input") == {name: (1, 2)}
+    lines = {n: axis for n, axis in axes(model, "output").items() if n != name}
+    assert all(axis == (None, 1) for axis in lines.values())
+    assert len(lines) == (1 if wrap in (weight_norm, parametrizations.weight_norm) else 0)
+
+
+def test_norm_of_the_model_itself() -> None:
+    model = parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    assert axes(model, "input", "conv") == {"parametrizations.weight.original1": (1, 1)}
+
+
+def test_selecting_leaves_power_iteration_alone() -> None:
+    model = parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)).train()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    select(model, "output", "all")
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+
+
+class LowRank(nn.Module):
+    """Trains two thin factors in place of the weight."""
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return left @ right
+
+    def right_inverse(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return weight[:, :2].clone(), weight[:2].clone()
+
+
+def test_factors_of_another_shape_have_no_axes() -> None:
+    model = nn.Linear(5, 4)
+    parametrize.register_parametrization(model, "weight", LowRank(), unsafe=True)
+    with pytest.raises(ValueError, match=r"parametrizations.weight.original0 \(4, 2\) of "):
+        select(model, "output", "all")
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.table = nn.Parameter(torch.ones(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("model", "culprit"),
+    [
+        (Own(), r"table \(3, 4\) of Own"),
+        (nn.Sequential(nn.Embedding(5, 3)), r"0.weight \(5, 3\) of Embedding"),
+        (nn.MultiheadAttention(4, 2), r"in_proj_weight \(12, 4\) of MultiheadAttention"),
+    ],
+)
+def test_axes_are_never_guessed(model: nn.Module, culprit: str) -> None:
+    for direction in ("output", "input"):
+        with pytest.raises(ValueError, match=f'{culprit} has no declared {direction} axis.*"conv"'):
+            select(model, direction, "all")
+    assert len(select(model, "rasterized", "all")) == len(list(model.parameters()))
+
+
+def test_shared_parameters_are_taken_once() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1))
+    model[1].weight = model[0].weight
+    assert axes(model, "output", "conv") == {"0.weight": (0, 1)}
+
+
+def test_shared_parameters_must_agree() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.ConvTranspose2d(4, 4, 1))
+    model[1].weight = model[0].weight
+    with pytest.raises(ValueError, match=r"0.weight and 1.weight are one parameter.*untie"):
+        select(model, "output", "conv")
+    assert axes(model, "rasterized", "conv") == {"0.weight": (None, 1)}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_one_declaration_is_enough(order: tuple[int, int]) -> None:
+    embedding, linear = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+    linear.weight = embedding.weight
+    model = nn.Sequential(*[(embedding, linear)[i] for i in order])
+    assert list(axes(model, "output").values()) == [(0, 1)]
+
+
+def test_lazy_parameters_have_no_shape() -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 3))
+    with pytest.raises(ValueError, match=r"0.weight is lazy.*run the model once"):
+        select(model, "output", "conv")
+    model(torch.ones(1, 2, 5, 5))
+    assert axes(model, "output", "conv") == {"0.weight": (0, 1)}
+
+
+def test_empty_selections() -> None:
+    with pytest.raises(ValueError, match=r"scope='conv'.* selects nothing in Linear.*all"):
+        select(nn.Linear(3, 3), "output", "conv")
+    with pytest.raises(ValueError, match=r'selects nothing in BatchNorm2d.*direction="output"'):
+        select(nn.BatchNorm2d(3), "input", "all")
+
+
+@pytest.mark.parametrize(
+    ("direction", "scope", "message"),
+    [
+        ("outptu", "conv", "direction='outptu'.*did you mean 'output'"),
+        ("raster", "conv", "direction='raster'.*did you mean 'rasterized'"),
+        ("output", "cnov", "scope='cnov'.*did you mean 'conv'"),
+        ("output", "everything", "scope='everything': expected one of 'conv', 'all'"),
+        (0, "conv", "direction=0: expected one of"),
+    ],
+)
+def test_misspelt_choices(direction: str, scope: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        select(nn.Conv2d(3, 3, 3), direction, scope)
+
+
+def test_model_must_be_a_module() -> None:
+    with pytest.raises(ValueError, match=r"model is list: expected a torch.nn.Module"):
+        select([nn.Conv2d(3, 3, 3)], "output", "conv")  # type: ignore[arg-type]
+
+
+def test_no_fiber_crosses_groups() -> None:
+    model = nn.ConvTranspose2d(6, 4, 3, groups=2, bias=False).double()
+    model.weight.grad = grad = torch.randn_like(model.weight)
+    expected = torch.cat([Sobolev().gradient(part, 0) for part in grad.clone().chunk(2)])
+    apply_(model, Sobolev(), "input")
+    torch.testing.assert_close(grad, expected, rtol=0, atol=1e-14)

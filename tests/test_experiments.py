@@ -1,0 +1,51 @@
+"""Every experiment runs at smoke scale and ends on the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chandir import report
+from chandir.harness.plan import jobs
+from tests.harness.runs import ROOT, call, trials
+
+NAMES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+
+
+def arguments(name: str) -> tuple[str, ...]:
+    """Smoke scale; synthetic data for every task but the embedded one."""
+    smoke = (f"experiment={name}", "scale=smoke")
+    tasks = {job.resolved.config.task.name for job in jobs(smoke)}
+    return smoke if tasks == {"digits"} else (*smoke, "data.source=synthetic")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, as artefacts share runs: what Table 2 ran, Figure 9 finds done."""
+    return tmp_path_factory.mktemp("experiments")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("experiments")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_runs_at_smoke_scale(name: str, folder: Path) -> None:
+    where = (f"paths.results={folder / 'runs'}", f"data.root={folder / 'data'}")
+    done = call(*arguments(name), *where)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "label: scale smoke" in done.stdout
+    planned = jobs((*arguments(name), *where))
+    assert planned
+    assert {job.trial for job in planned} <= {0, 1}
+    assert {job.folder for job in planned} <= set(trials(folder / "runs"))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("experiments")
+def test_the_page_shows_them_labelled(folder: Path) -> None:
+    if not trials(folder / "runs"):
+        pytest.fail("run the experiments above first: this test reads their folders")
+    page = report.build(folder / "runs", folder / "page").read_text(encoding="utf-8")
+    assert "scale smoke" in page
+    for task in ("cifar10", "mnist-swap", "digits"):
+        assert task in page
