@@ -9,7 +9,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test test-slow test-slurm status test-all lint format bench gpu-check clean
+.PHONY: help setup demo report publish test test-slow test-slurm status test-all lint format bench gpu-check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ status: setup  ## how far sweeps are; against a plan: make status ARGS='experime
 
 report: setup  ## tables, figures and index.html from results/runs
 	$(RUN) scripts/report.py results/runs --out results/page
+
+publish: setup  ## keep results/runs under version control: make publish NAME=digits
+	$(RUN) scripts/publish.py results/runs --name $(NAME)
 
 test: setup  ## the test suite, without the slow ones (10 minutes at most on 2 cores)
 	$(RUN) -m pytest -n $(WORKERS) -m 'not slow'

@@ -1,0 +1,49 @@
+"""Keep measured results under version control, with where they come from.
+
+    python scripts/publish.py results/runs --name digits
+
+writes ``results/digits/`` (the report, scores of every trial, findings, provenance) and puts the
+headline of all that is published into README.md and results/README.md. Without RUNS it only makes
+the headline anew. Refuses trials that ran with uncommitted changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from chandir.report import publication  # noqa: E402
+
+RESERVED = ("runs", "page", "bench", "correlation", "gpu-check")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Publish, then write the headline; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("runs", type=Path, nargs="?", metavar="RUNS", help="run folders")
+    parser.add_argument("--name", help="of the folder under results/, with RUNS")
+    options = parser.parse_args(arguments)
+    if (options.runs is None) != (options.name is None):
+        parser.error("RUNS and --name belong together: expected both, or neither")
+    if options.name is not None and (options.name in RESERVED or "/" in options.name):
+        parser.error(f"--name {options.name}: expected a new folder's name, not {RESERVED}")
+    try:
+        if options.runs is not None and options.name is not None:
+            page = publication.publish(options.runs, ROOT / "results" / options.name)
+            print(f"published: {page.relative_to(ROOT).parent}")
+        block = publication.headline(ROOT / "results")
+        for path, text in ((ROOT / "README.md", block), (ROOT / "results/README.md", block)):
+            local = text.replace("](results/", "](") if path.parent.name == "results" else text
+            path.write_text(publication.into(path.read_text(encoding="utf-8"), local), "utf-8")
+    except (ValueError, OSError) as error:
+        print(f"publish: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
