@@ -22,29 +22,38 @@ def arguments(name: str) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared, as artefacts share runs: what Table 2 ran, Figure 9 finds done."""
+    """Shared, as artefacts share runs: what Table 2 ran, Figure 9 finds done.
+
+    `make test-slow` gives a file's tests to one process (``--dist=loadfile``).
+    """
     return tmp_path_factory.mktemp("experiments")
 
 
+def run(name: str, folder: Path) -> str:
+    """What the experiment prints; complete trials are skipped."""
+    done = call(*arguments(name), *where(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def where(folder: Path) -> tuple[str, str]:
+    return f"paths.results={folder / 'runs'}", f"data.root={folder / 'data'}"
+
+
 @pytest.mark.slow
-@pytest.mark.xdist_group("experiments")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_runs_at_smoke_scale(name: str, folder: Path) -> None:
-    where = (f"paths.results={folder / 'runs'}", f"data.root={folder / 'data'}")
-    done = call(*arguments(name), *where)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "label: scale smoke" in done.stdout
-    planned = jobs((*arguments(name), *where))
+    assert "label: scale smoke" in run(name, folder)
+    planned = jobs((*arguments(name), *where(folder)))
     assert planned
     assert {job.trial for job in planned} <= {0, 1}
     assert {job.folder for job in planned} <= set(trials(folder / "runs"))
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("experiments")
 def test_the_page_shows_them_labelled(folder: Path) -> None:
-    if not trials(folder / "runs"):
-        pytest.fail("run the experiments above first: this test reads their folders")
+    for name in ("demo", "fig11", "variant-sobolev-lam"):
+        run(name, folder)
     page = report.build(folder / "runs", folder / "page").read_text(encoding="utf-8")
     assert "scale smoke" in page
     for task in ("cifar10", "mnist-swap", "digits"):
