@@ -39,7 +39,7 @@ test: setup  ## the test suite, without the slow ones (10 minutes at most on 2 c
 	$(RUN) -m pytest -n $(WORKERS) -m 'not slow'
 
 test-slow: setup  ## the slow tests
-	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m slow --ignore=tests/slurm
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile --timeout=1500 -m slow --ignore=tests/slurm
 
 test-slurm: setup  ## sweeps on a real SLURM of one node: installs and starts it (needs root and apt)
 	@command -v slurmctld >/dev/null || { apt-get update -qq && \

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(name: str, folder: Path) -> str:
     """What the experiment prints; complete trials are skipped."""
-    done = call(*arguments(name), *where(folder))
+    done = call(*arguments(name), *where(folder), timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -19,7 +19,10 @@ def command(*overrides: str) -> list[str]:
 
 
 def call(
-    *overrides: str, cwd: Path | None = None, env: dict[str, str] | None = None
+    *overrides: str,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    timeout: float = 240,
 ) -> subprocess.CompletedProcess[str]:
     """run.py as a user calls it."""
     return subprocess.run(
@@ -28,7 +31,7 @@ def call(
         env=os.environ | (env or {}),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=timeout,
         check=False,
     )
 
