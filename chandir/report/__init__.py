@@ -23,7 +23,8 @@ def build(runs: Path | str, out: Path | str) -> Path:
         out: Where ``index.html``, ``tables/`` and ``figures/`` go; made if it is missing.
 
     Returns:
-        The path of ``index.html``.
+        The path of ``index.html``. ``summary.json`` beside it holds the numbers for programs, see
+        `chandir.report.summary`.
 
     Raises:
         ValueError: If `runs` is not a folder.
@@ -39,6 +40,7 @@ def build(runs: Path | str, out: Path | str) -> Path:
         parts,
         results,
         rows,
+        summary,
     )
     from chandir.report import runs as folders
 
@@ -59,6 +61,7 @@ def build(runs: Path | str, out: Path | str) -> Path:
         _sheets(tables, name, [sheet] if sheet else [])
     _sheets(tables, "verdicts", [overview.roll_up(pieces), overview.own(pieces)])
     _sheets(tables, "behaviour", [overview.behaviour()])
+    _write(out / "summary.json", summary.summary(runs, trials, every, pieces, apart))
     tasks = [list(group) for _, group in groupby(every, key=lambda row: row.cell.task)]
     shown = {id(sample.cell) for part in pieces for sample in part.samples}
     sections = [page.Section(own, figures.of_task(own, shown, drawn)) for own in tasks]

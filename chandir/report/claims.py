@@ -44,6 +44,7 @@ class Claim:
         margin: What counts as equal, or as the same level.
         smallest: The least difference that counts; None for the score's own.
         ours: Whether this is our question, not the paper's claim.
+        question: Which of our questions it answers; empty for the paper's claims.
     """
 
     artefact: str
@@ -60,6 +61,12 @@ class Claim:
     margin: float | None
     smallest: float | None
     ours: bool
+    question: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Under what it stands in a table: its question, then where both arms are."""
+        return " ".join(x for x in (self.question, self.context) if x)
 
     @property
     def text(self) -> str:

@@ -108,7 +108,7 @@ def _claim(
         context=_context(shared, places), arms=arms, baseline=tuple(baseline),
         trials=entry["trials"], value=value, paper=effect, samples=samples,
         relative=_look_up(relative)[name] if relative else None, margin=line.get("margin"),
-        smallest=smallest, ours=entry.get("ours", False),
+        smallest=smallest, ours=entry.get("ours", False), question=line.get("question", ""),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from chandir.report.findings import Finding
+from chandir.report.finding import Finding
 from chandir.report.parts import Part
 from chandir.report.rows import digits
 from chandir.report.samples import Sample
@@ -17,10 +17,11 @@ from chandir.report.statistics import (
 from chandir.report.words import DASH, interval, number, p_value, spread
 
 METHOD = (
-    "Effects are signed so that positive supports the claim. Intervals: Welch, at the level that "
-    "Holm's procedure gives within the family; 95 % where the protocol deviates. p: Welch, "
-    "two-sided; for spreads Brown-Forsythe, their effect the jackknifed log ratio of standard "
-    "deviations; for likeness two one-sided tests."
+    "Effects are signed so that positive supports the claim. n: trials of each arm. Intervals: "
+    "Welch, at the level that Holm's procedure gives within the family; runs outside the protocol "
+    "are a family of their own. p: Welch, two-sided; for spreads Brown-Forsythe, their effect the "
+    "jackknifed log ratio of standard deviations; for likeness two one-sided tests at α, with the "
+    "interval at 1 - 2 α."
 )
 
 
@@ -32,14 +33,16 @@ def claims(part: Part, inline: bool = False) -> Sheet:
         inline: Whether a verdict's detail stands beside it, for the page, which says the method
             once; else both are footnotes.
     """
-    found = by_context([f for f in part.findings if f.claim.kind != "level"])
-    grouped = any(f.claim.context for f in found)
+    found = by_heading([f for f in part.findings if f.claim.kind != "level"])
+    grouped = any(f.claim.heading for f in found)
     common = deviations(part)
     details = [
         "; ".join(x for x in f.judgement.detail.split("; ") if x and x not in common) for f in found
     ]
     marks = letters([detail for detail in details if len(detail) > 12])
-    body, values, last = [], [], ""
+    body: list[tuple[str, ...]] = []
+    values: list[dict[str, float | None]] = []
+    last = ""
     for f, detail in zip(found, details, strict=True):
         verdict = f.judgement.verdict.value
         if detail:
@@ -49,6 +52,7 @@ def claims(part: Part, inline: bool = False) -> Sheet:
         shown = f.contrast if f.contrast else None
         line = {
             "Claim": f.claim.text,
+            "n": _sizes(f),
             "Paper": number(f.paper, d, sign=True),
             "Measured": number(shown.value if shown else None, d, sign=True),
             "Interval": interval(shown.at(f.level) if shown else None, d, sign=True),
@@ -56,16 +60,19 @@ def claims(part: Part, inline: bool = False) -> Sheet:
             "Holm": p_value(f.tested.p if f.tested else None),
             "Verdict": verdict,
         }
-        name = f.claim.context
+        name = f.claim.heading
         body.append((*[name if name != last else ""] * grouped, *line.values()))
         last = name
         values.append({
             "Paper": f.paper, "Measured": shown.value if shown else None, "p": f.p,
             "Holm": f.tested.p if f.tested else None,
         })  # fmt: skip
-    header = (["Setting"] if grouped else []) + [
-        "Claim", "Paper", "Measured", "Interval", "p", "Holm", "Verdict",
+    header: Sequence[str] = (["Setting"] if grouped else []) + [
+        "Claim", "n", "Paper", "Measured", "Interval", "p", "Holm", "Verdict",
     ]  # fmt: skip
+    if all(f.paper is None for f in found):  # nothing to stand beside
+        keep = [i for i, title in enumerate(header) if title != "Paper"]
+        header, body = _columns(header, keep), [_columns(line, keep) for line in body]
     notes = tuple(f"{mark}: {detail}" for detail, mark in marks.items())
     caption = f"{part.artefact.title}: claims"
     caption += f". Outside the protocol: {'; '.join(common)}" if common else ""
@@ -119,15 +126,24 @@ def arms(part: Part) -> Sheet:
             first = False
     titles = ["Arm", "Paper", "Mean ± sd", "95 % interval", "Median, IQM", "Best epoch",
               "Error cut", "Trials", "Verdict"]  # fmt: skip
-    header = ["Setting"] * grouped + titles
+    header: Sequence[str] = ["Setting"] * grouped + titles
     if not published:  # the paper prints no mean here
         keep = [i for i, title in enumerate(header) if title not in ("Paper", "Verdict")]
-        header = [header[i] for i in keep]
-        body = [tuple(line[i] for i in keep) for line in body]
+        header, body = _columns(header, keep), [_columns(line, keep) for line in body]
     caption = f"{part.artefact.title}: every arm, last epoch"
     labels = list(dict.fromkeys(label for s in part.samples for label in s.cell.labels))
     caption += f". Not as in the paper: {'; '.join(labels)}" if labels else ""
     return Sheet(caption + ".", tuple(header), tuple(body), (), tuple(values))
+
+
+def _columns(line: Sequence[str], keep: Sequence[int]) -> tuple[str, ...]:
+    return tuple(line[i] for i in keep)
+
+
+def _sizes(f: Finding) -> str:
+    """The trials of each arm; one number where all have the same."""
+    sizes = [len(sample.values) if sample else 0 for sample in f.samples]
+    return str(sizes[0]) if len(set(sizes)) == 1 else ", ".join(map(str, sizes))
 
 
 def _level(finding: Finding | None) -> str:
@@ -182,10 +198,10 @@ def _reduced(sample: Sample | None, base: Sample | None) -> float | None:
     return error_reduced(mine.mean, other.mean, score["better"], score.get("unit", ""))
 
 
-def by_context(found: Sequence[Finding]) -> list[Finding]:
-    """Put the claims of one context together, contexts in the order of the file."""
-    order = list(dict.fromkeys(f.claim.context for f in found))
-    return sorted(found, key=lambda f: order.index(f.claim.context))
+def by_heading(found: Sequence[Finding]) -> list[Finding]:
+    """Put the claims of one heading together, headings in the order of the file."""
+    order = list(dict.fromkeys(f.claim.heading for f in found))
+    return sorted(found, key=lambda f: order.index(f.claim.heading))
 
 
 def places(f: Finding) -> int:

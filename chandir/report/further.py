@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chandir.report.evidence import by_context, places
-from chandir.report.findings import Finding
+from chandir.report.evidence import by_heading, places
+from chandir.report.finding import Finding
 from chandir.report.parts import Part
 from chandir.report.samples import Sample
 from chandir.report.sheet import Sheet
@@ -23,10 +23,10 @@ def statistics(part: Part) -> Sheet | None:
     """What else is known of each gain; None if no gain has two arms yet."""
     body, last = [], ""
     found = [f for f in part.findings if f.claim.kind == "gain" and f.contrast is not None]
-    found = by_context(found)
-    grouped = any(f.claim.context for f in found)
+    found = by_heading(found)
+    grouped = any(f.claim.heading for f in found)
     for f in found:
-        name = f.claim.context
+        name = f.claim.heading
         line = [name if name != last else ""] * grouped + _detail(f)
         body.append(tuple(line))
         last = name

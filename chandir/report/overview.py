@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chandir.report.declared import artefacts
-from chandir.report.findings import Finding, paper_contrast
+from chandir.report.finding import Finding
+from chandir.report.findings import paper_contrast
 from chandir.report.parts import Part
 from chandir.report.sheet import Sheet
 from chandir.report.simulation import chances
@@ -38,10 +39,14 @@ def roll_up(parts: Sequence[Part]) -> Sheet:
             values.append({title: float(count) for title, count in counts.items()})
     body.append(("All", *_line(total)))
     values.append({title: float(count) for title, count in total.items()})
-    titles = ["Artefact", *_COLUMNS, "Levels"]
+    titles = ["Artefact", *_COLUMNS, "Direction", "Levels"]
     keep = [i for i, title in enumerate(titles) if i == 0 or any(line[i] for line in body)]
     lines = tuple(tuple(line[i] for i in keep) for line in body)
-    caption = "The paper's claims: how many have which verdict. Levels: means that agree, of all."
+    caption = (
+        "The paper's claims: how many have which verdict. Direction: of those not comparable, how "
+        "many agree and how many are opposite; the others are open. Levels: means that agree, of "
+        "all."
+    )
     return Sheet(caption, tuple(titles[i] for i in keep), lines, (), tuple(values))
 
 
@@ -53,15 +58,27 @@ def totals(parts: Sequence[Part]) -> dict[Verdict, int]:
 
 
 def own(parts: Sequence[Part]) -> Sheet:
-    """Count the answers to our own questions."""
+    """Count the answers to our own questions, question by question."""
     answers = [*OURS.values(), Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.INCOMPLETE,
                Verdict.NOT_RUN]  # fmt: skip
     body = []
     for part in parts:
         if part.artefact.ours:
-            counts = Counter(f.judgement.verdict for f in part.findings)
-            body.append((part.artefact.title, *(str(counts[a] or "") for a in answers)))
-    return Sheet("Our own questions.", ("Artefact", *(a.value for a in answers)), tuple(body))
+            title = part.artefact.title
+            for question in dict.fromkeys(f.claim.question for f in part.findings):
+                some = [f for f in part.findings if f.claim.question == question]
+                counts = Counter(f.judgement.verdict for f in some)
+                towards = _towards(Counter(f.judgement.towards for f in some))
+                body.append((title, question, *(str(counts[a] or "") for a in answers), towards))
+                title = ""
+    titles = ("Setting", "Question", *(a.value for a in answers), "Direction")
+    keep = [i for i, title in enumerate(titles) if i < 2 or any(line[i] for line in body)]
+    lines = tuple(tuple(line[i] for i in keep) for line in body)
+    caption = (
+        "Our own questions: how many comparisons have which answer. Direction: of those not "
+        "comparable."
+    )
+    return Sheet(caption, tuple(titles[i] for i in keep), lines)
 
 
 def behaviour() -> Sheet:
@@ -110,12 +127,18 @@ def _counts(findings: Sequence[Finding]) -> Counter[str]:
             counts["levels"] += 1
         else:
             counts.update(title for title, some in _COLUMNS.items() if verdict in some)
+            counts[f.judgement.towards] += verdict is Verdict.NOT_COMPARABLE
     return counts
 
 
 def _line(counts: Counter[str]) -> list[str]:
     levels = f"{counts['Levels']} of {counts['levels']}" if counts["levels"] else ""
-    return [*(str(counts[title] or "") for title in _COLUMNS), levels]
+    return [*(str(counts[title] or "") for title in _COLUMNS), _towards(counts), levels]
+
+
+def _towards(counts: Counter[str]) -> str:
+    found = [f"{counts[word]} {word}" for word in ("agrees", "opposite") if counts[word]]
+    return ", ".join(found).replace("agrees", "agree" if counts["agrees"] > 1 else "agrees")
 
 
 def _share(value: float) -> str:

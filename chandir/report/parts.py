@@ -9,7 +9,8 @@ from functools import cached_property
 from chandir.report.cells import Cell
 from chandir.report.claims import Arm, Artefact
 from chandir.report.declared import arm
-from chandir.report.findings import Finding, findings
+from chandir.report.finding import Finding
+from chandir.report.findings import findings
 from chandir.report.samples import Sample, select
 
 # Our controls stand beside the paper's arms wherever both ran.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Columns of words; all others hold numbers and are aligned to the right.
-LEFT = ("Setting", "Metric", "Labels", "Claim", "Arm", "Verdict", "Artefact", "Network")
+LEFT = ("Setting", "Metric", "Labels", "Claim", "Arm", "Verdict", "Artefact", "Network", "Question")
 
 PREAMBLE = "% needs \\usepackage{booktabs} and a line of 140 mm\n"
 

@@ -36,10 +36,17 @@ OURS = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and the words beside it."""
+    """A verdict and the words beside it.
+
+    Attributes:
+        verdict: The verdict.
+        detail: Why, how far, what is missing.
+        towards: Where it is not comparable: whether it "agrees", is "open" or "opposite".
+    """
 
     verdict: Verdict
     detail: str = ""
+    towards: str = ""
 
 
 def threshold(paper: float | None, smallest: float) -> float:
@@ -85,7 +92,8 @@ def level(mean: Contrast, paper: float, margin: float, paper_n: int) -> Judgemen
 def equal(measured: Contrast, p: float, level: float, margin: float) -> Judgement:
     """Judge "arm and baseline are alike": by two one-sided tests, never by a large p.
 
-    Reproduced if `p`, adjusted, is at most 0.05; not if the interval lies outside ± `margin`.
+    Reproduced if `p`, adjusted, is at most 0.05; not if the interval lies outside ± `margin`. At
+    level 1 - 2 α it lies within where both tests at α reject.
     """
     if p <= 0.05:
         return Judgement(Verdict.REPRODUCED)
@@ -94,10 +102,10 @@ def equal(measured: Contrast, p: float, level: float, margin: float) -> Judgemen
     return Judgement(Verdict.NOT_REPRODUCED if outside else Verdict.INCONCLUSIVE)
 
 
-def direction(measured: Contrast | None) -> str:
-    """All that runs under other conditions can say: which way it went, at 95 %."""
-    interval = measured.interval if measured else None
+def direction(measured: Contrast, level: float) -> str:
+    """All that runs under other conditions can say: which way it went, by the interval."""
+    interval = measured.at(level)
     if interval is None:
         return ""
     low, high = interval
-    return "direction " + ("agrees" if low > 0 else "opposite" if high < 0 else "open")
+    return "agrees" if low > 0 else "opposite" if high < 0 else "open"

@@ -11,7 +11,8 @@ from chandir.report import verdicts
 from chandir.report.cells import cells
 from chandir.report.declared import arm, artefacts
 from chandir.report.failures import settle
-from chandir.report.findings import UNRESOLVABLE, findings, paper_contrast
+from chandir.report.findings import findings, paper_contrast
+from chandir.report.judging import UNRESOLVABLE
 from chandir.report.parts import parts
 from chandir.report.runs import read
 from chandir.report.simulation import chances, classify

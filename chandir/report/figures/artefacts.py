@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from chandir.report.figures import channels, curves, histogram, lambdas, scores
+from chandir.report.figures import channels, curves, effects, histogram, lambdas, scores
 from chandir.report.figures.curves import Curve
 from chandir.report.figures.scores import Line, footer
 from chandir.report.figures.style import Drawing
@@ -32,12 +32,20 @@ def of_part(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
         return _channels(part, folder)
     if name in ("fig4", "fig8", "fig9"):
         return [_curves(part, folder)]
-    drawings = [_trials(part, folder)]
+    drawings = [*_effects(part, folder), _trials(part, folder)]
     if name == "fig5":
         drawings = [*_distribution(part, folder), *drawings]
-    if name == "fig7":
+    if name in ("fig7", "digits"):
         drawings.append(_curves(part, folder))
     return drawings
+
+
+def _effects(part: Part, folder: Path) -> list[Drawing]:
+    name, found = part.artefact.name, effects.drawable(part.findings)
+    if not found or name in ("fig5", "fig7", "fig10"):  # their tables say it
+        return []
+    title, unit = f"{part.artefact.title}: every gain", score_name(part.samples[0].cell)
+    return [effects.draw(found, unit, folder, f"{name}-effects", title, _foot(part.samples))]
 
 
 def _trials(part: Part, folder: Path) -> Drawing:
@@ -58,12 +66,20 @@ def _line(sample: Sample) -> Line:
 
 def _curves(part: Part, folder: Path) -> Drawing:
     panels = {
-        group.name: [Curve(sample.arm.name, sample.trials) for sample in group.present]
+        group.name: [Curve(sample.arm.name, sample.trials) for sample in _lines(part, group)]
         for group in part.groups
         if group.present
     }
     name, title = f"{part.artefact.name}-curves", part.artefact.title
     return curves.draw(panels, folder, name, title, "", _foot(part.samples))
+
+
+def _lines(part: Part, group: Group) -> list[Sample]:
+    """What has a curve: of nine cells the five in the paper's direction; more hide each other."""
+    some = group.present
+    if part.artefact.name == "digits":
+        some = [sample for sample in some if "," not in sample.arm.name] or some
+    return some
 
 
 def _distribution(part: Part, folder: Path) -> list[Drawing]:

@@ -108,12 +108,12 @@ def band(trials: Sequence[Trial], score: str) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _range(curves: Sequence[Curve], scores: Sequence[str]) -> tuple[float, float]:
-    """Return the range of the trials themselves, without the first tenth of the epochs.
+    """Return the range of the trials themselves, without the first quarter of the epochs.
 
     A band may leave it (a t-interval knows no 100 %), and so may the steep start.
     """
     logs = [trial.log for curve in curves for trial in curve.trials]
-    values = [e[score] for log in logs for e in log[len(log) // 10 :] for score in scores
+    values = [e[score] for log in logs for e in log[len(log) // 4 :] for score in scores
               if e.get(score) is not None]  # fmt: skip
     low, high = (min(values), max(values)) if values else (0, 1)
     room = 0.05 * (high - low) or 0.5
@@ -123,8 +123,8 @@ def _range(curves: Sequence[Curve], scores: Sequence[str]) -> tuple[float, float
 def _reading(curves: Sequence[Curve]) -> str:
     text = "Mean over trials, band: 95 % t-interval."
     trials = [trial for curve in curves for trial in curve.trials]
-    if max(len(trial.log) for trial in trials) >= 10:
-        text += " The first tenth of the epochs may lie outside the range."
+    if max(len(trial.log) for trial in trials) >= 4:
+        text += " The first quarter of the epochs may lie outside the range."
     if any(trial.status == "diverged" for trial in trials):
         text += " A diverged trial counts up to where it diverged."
     return text

@@ -10,11 +10,11 @@ from chandir.report.statistics.contrast import Contrast, Summary, difference, su
 from chandir.report.statistics.effects import bca, error_reduced, hedges, improvement, rate
 from chandir.report.statistics.family import Tested, holm
 from chandir.report.statistics.paired import Paired, paired
-from chandir.report.statistics.power import power, trials_needed
+from chandir.report.statistics.power import power, power_alike, trials_alike, trials_needed
 from chandir.report.statistics.spread import brown_forsythe, spread
 
 __all__ = [
     "Contrast", "Paired", "Summary", "Tested", "bca", "brown_forsythe", "difference",
-    "error_reduced", "hedges", "holm", "improvement", "paired", "power", "rate", "spread",
-    "summarise", "trials_needed",
+    "error_reduced", "hedges", "holm", "improvement", "paired", "power", "power_alike",
+    "rate", "spread", "summarise", "trials_alike", "trials_needed",
 ]  # fmt: skip
