@@ -15,6 +15,7 @@ from chandir.report.statistics import (
     error_reduced,
 )
 from chandir.report.words import DASH, interval, number, p_value, spread
+from chandir.report.words import deviations as deviating
 
 METHOD = (
     "Effects are signed so that positive supports the claim. n: trials of each arm. Intervals: "
@@ -74,7 +75,7 @@ def claims(part: Part, inline: bool = False) -> Sheet:
         keep = [i for i, title in enumerate(header) if title != "Paper"]
         header, body = _columns(header, keep), [_columns(line, keep) for line in body]
     notes = tuple(f"{mark}: {detail}" for detail, mark in marks.items())
-    caption = f"{part.artefact.title}: claims"
+    caption = f"{part.artefact.title}: {'answers' if part.artefact.ours else 'claims'}"
     caption += f". Outside the protocol: {'; '.join(common)}" if common else ""
     notes = () if inline else (*notes, METHOD)
     return Sheet(caption + ".", tuple(header), tuple(body), notes, tuple(values))
@@ -131,8 +132,8 @@ def arms(part: Part) -> Sheet:
         keep = [i for i, title in enumerate(header) if title not in ("Paper", "Verdict")]
         header, body = _columns(header, keep), [_columns(line, keep) for line in body]
     caption = f"{part.artefact.title}: every arm, last epoch"
-    labels = list(dict.fromkeys(label for s in part.samples for label in s.cell.labels))
-    caption += f". Not as in the paper: {'; '.join(labels)}" if labels else ""
+    labels = deviating(label for s in part.samples for label in s.cell.labels)
+    caption += f". {labels[0].upper()}{labels[1:]}" if labels else ""
     return Sheet(caption + ".", tuple(header), tuple(body), (), tuple(values))
 
 

@@ -22,7 +22,7 @@ _COLUMNS = {
     "Not comparable": (Verdict.NOT_COMPARABLE,),
     "Incomplete": (Verdict.INCOMPLETE,),
     "Not run": (Verdict.NOT_RUN,),
-    "No gain reported": (Verdict.NO_CLAIM,),
+    "No gain": (Verdict.NO_CLAIM,),
 }
 
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from chandir.report import sheet
 from chandir.report.rows import Row, score_name, texts
 from chandir.report.sheet import Sheet
+from chandir.report.words import deviations
 
 METHOD = (
     "Intervals: 95 %, t for a mean, Welch for a difference. p: Welch, two-sided, not adjusted for "
@@ -74,7 +75,8 @@ def _table(rows: list[Row]) -> Sheet:
     what = first.cell.task if several else f"{first.cell.task} · {first.setting.name}"
     better = first.cell.score["better"]
     caption = f"{what}: {score_name(first.cell)}, {better} is better, at the last epoch"
-    caption += f". Not as in the paper: {'; '.join(common)}" if common else ""
+    labels = deviations(common)
+    caption += f". {labels[0].upper()}{labels[1:]}" if labels else ""
     notes = [f"{letter}: {label}" for label, letter in marks.items()]
     lines = tuple(tuple(line) for line in body)
     return Sheet(caption + ".", tuple(header), lines, (*notes, METHOD))

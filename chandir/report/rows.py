@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chandir.report.cells import Cell
 from chandir.report.settings import Setting, settings
 from chandir.report.statistics import Contrast, Summary, difference, error_reduced, summarise
-from chandir.report.words import interval, number, p_value, spread
+from chandir.report.words import interval, number, p_value, score, spread
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _row(setting: Setting, cell: Cell) -> Row:
 def score_name(cell: Cell) -> str:
     """Return the score in words, with its unit: ``test accuracy in %``."""
     unit = cell.score.get("unit")
-    return str(cell.score["name"]).replace("_", " ") + (f" in {unit}" if unit else "")
+    return score(cell.score["name"]) + (f" in {unit}" if unit else "")
 
 
 def texts(row: Row) -> dict[str, str]:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Columns of words; all others hold numbers and are aligned to the right.
-LEFT = ("Setting", "Metric", "Labels", "Claim", "Arm", "Verdict", "Artefact", "Network", "Question")
+LEFT = ("Setting", "Metric", "Labels", "Claim", "Arm", "Verdict", "Artefact", "Network", "Question",
+        "Direction")  # fmt: skip
 
 PREAMBLE = "% needs \\usepackage{booktabs} and a line of 140 mm\n"
 
-_LINE = 398  # points in 140 mm
+_LINE = 394  # points in 140 mm, less what wide letters take
 _BREAK = r"\\"
 
 _LATEX = {
@@ -20,6 +21,7 @@ _LATEX = {
     "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$",
     ">": "$>$", "|": "$|$", "\N{MINUS SIGN}": "$-$", "±": r"$\pm$", "·": r"$\cdot$",
     "\N{EM DASH}": "---", "[": "{[}", "]": "{]}", "\n": " ",
+    "α": r"$\alpha$", "λ": r"$\lambda$", "×": r"$\times$", "≥": r"$\ge$", "≤": r"$\le$",
 }  # fmt: skip
 
 

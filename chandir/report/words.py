@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chandir.report.statistics import Summary
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EM DASH}"
@@ -37,3 +39,17 @@ def p_value(value: float | None) -> str:
     if value is None:
         return DASH
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def deviations(labels: Iterable[str], where: str = "", separator: str = "; ") -> str:
+    """Return "not as in the paper: ..." for all labels; what says so itself stands before it."""
+    distinct = list(dict.fromkeys(labels))
+    own = [label for label in distinct if "not in the paper" in label]
+    rest = separator.join(label for label in distinct if label not in own)
+    return "; ".join([*own, *([f"not as in the paper{where}: {rest}"] if rest else [])])
+
+
+def score(name: str) -> str:
+    """Return a score's name in words: ``test accuracy``, ``test FID``, ``train IoU``."""
+    spelt = {"fid": "FID", "kid": "KID", "iou": "IoU"}
+    return " ".join(spelt.get(word, word) for word in name.split("_"))

@@ -85,3 +85,10 @@ def test_an_arms_words_override_its_direction_and_scope():
     assert dict(arm("LS, output, conv", "resnet56-sgd").where)["optimizer.direction"] == "output"
     where = dict(arm("sobolev, input", "resnet56-sgd").where)
     assert (where["metric.direction"], where["metric.scope"]) == ("input", "conv")
+
+
+def test_our_claims_answer_a_question_and_the_papers_do_not():
+    for artefact in artefacts():
+        for claim in artefact.claims:
+            assert bool(claim.question) == artefact.ours == claim.ours
+            assert claim.question.endswith("?") == artefact.ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,11 +12,14 @@ from scipy import stats
 
 from chandir.report import figures
 from chandir.report.cells import cells
-from chandir.report.figures import curves, kernels, lambdas, scores
+from chandir.report.declared import artefacts
+from chandir.report.figures import curves, effects, kernels, lambdas, scores
 from chandir.report.figures.style import inline, looks
+from chandir.report.findings import findings
 from chandir.report.rows import tabulate
 from chandir.report.runs import read
-from tests import fake_runs
+from chandir.report.statistics import Contrast
+from tests import fake_runs, planted
 from tests.fake_runs import H0, H0_LAMBDA, SOBOLEV
 
 
@@ -146,3 +150,25 @@ def test_a_setting_that_an_artefact_shows_is_not_drawn_twice(tmp_path):
     rows = rows_of(tmp_path / "runs")
     assert figures.of_task(rows, {id(row.cell) for row in rows}, tmp_path) == []
     assert figures.of_task(rows, {id(rows[0].cell)}, tmp_path) != []
+
+
+def test_every_gain_is_drawn_filled_where_zero_is_outside_and_beside_the_papers(tmp_path):
+    planted.table3(tmp_path / "runs", epochs=2)
+    found = findings([a for a in artefacts() if a.name == "table3"], cells(read(tmp_path / "runs")))
+    gains = effects.drawable(found)
+    assert [f.claim.text for f in gains] == ["sobolev better than h0", "h0_lambda better than h0"]
+    svg = effects.draw(gains, "test FID", tmp_path, "effects", "Effects", "24 trials.").svg
+    text = "".join(ElementTree.fromstring(svg).itertext())
+    assert "sobolev − h0" in text
+    assert "24 trials." in text
+    assert "fill: #ffffff" not in svg, "both exclude zero"
+    crosses = re.findall(r"stroke: #1b1f24; stroke-width: 1.2", svg)
+    assert crosses, "the paper's own"
+    nothing = [replace(f, contrast=replace(f.contrast, terms=f.contrast.terms[:1] * 2), paper=None)
+               for f in gains]  # fmt: skip
+    flat = [replace(f, contrast=Contrast(tuple((s * c, x) for s, (c, x) in
+                                               zip((1, -1), f.contrast.terms, strict=True))))
+            for f in nothing]  # fmt: skip
+    svg = effects.draw(flat, "test FID", tmp_path, "effects", "Effects", "24 trials.").svg
+    assert "fill: #ffffff" in svg, "no difference at all: hollow"
+    assert "stroke: #1b1f24; stroke-width: 1.2" not in svg

@@ -63,14 +63,16 @@ def test_it_renders_in_full(runs, tmp_path):
     page = report.build(runs, tmp_path / "out").read_text(encoding="utf-8")
     for name in ("table2-resnet56-sgd", "table2-vgg16-sgd", "table2-resnet56-adam", "control",
                  "table3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9", "fig10",
-                 "fig11"):  # fmt: skip
+                 "fig11", "digits"):  # fmt: skip
         assert f'<section id="{name}"' in page
         for suffix in ("md", "tex"):
             assert (tmp_path / "out" / "tables" / f"{name}.{suffix}").stat().st_size > 500
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")}
     assert drawn >= {"figure2", "fig4-curves", "fig5", "fig5-left", "fig6", "fig7", "fig7-curves",
                      "fig8-curves", "fig9-curves", "fig10", "figure11", "figure13", "figure14",
-                     "table2-vgg16-sgd", "table3", "control"}  # fmt: skip
+                     "table2-vgg16-sgd", "table3", "control", "digits", "digits-curves",
+                     "digits-effects", "control-effects", "table2-vgg16-sgd-effects",
+                     "table3-effects"}  # fmt: skip
     assert not (tmp_path / "out" / "figures" / "cifar10-scores.svg").exists(), "drawn above"
     assert "of 9" in page
     text = re.sub(r"<[^>]+>", "", page)

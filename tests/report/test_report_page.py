@@ -113,7 +113,8 @@ def test_an_exhibit_has_claims_verdicts_and_the_command_for_the_rest(tmp_path):
     page = Page(report.build(tmp_path / "runs", tmp_path / "out").read_text(encoding="utf-8"))
     assert "digits" in page.ids
     for text in (
-        "sobolev better than h0_mean", "+2.00", "Not comparable",
+        "sobolev better than h0_mean", "Better than a larger step along the mean alone?", "+1.00",
+        "Not comparable",
         "direction agrees", "sobolev: 5 of 25 trials", "h0_lambda: 0 of 25 trials",
         "and 3 more. python run.py experiment=digits runs what is missing",
         "no comparable runs of h0_lambda",
@@ -184,6 +185,8 @@ image.click();
 seen.open = document.querySelector("dialog").open && !!document.querySelector(".large svg");
 document.querySelector("dialog").addEventListener("close", () => setTimeout(() => {
   seen.back = !!image.querySelector("svg") && !document.querySelector(".large svg");
+  seen.hidden = [...document.querySelectorAll(".exhibit .verdict")]
+    .filter((cell) => cell.getBoundingClientRect().right > innerWidth).length;
   seen.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
   document.title = "seen" + JSON.stringify(seen) + "seen";
 }));
@@ -224,3 +227,4 @@ def test_it_sorts_folds_and_opens_figures_in_a_real_browser(built, tmp_path, wid
     assert seen["open"]
     assert seen["back"]
     assert not seen["wide"], "the page itself never scrolls sideways"
+    assert seen["hidden"] == 0, "a verdict is in view on a phone too, without scrolling its table"

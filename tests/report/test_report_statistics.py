@@ -22,9 +22,11 @@ from chandir.report.statistics import (
     improvement,
     paired,
     power,
+    power_alike,
     rate,
     spread,
     summarise,
+    trials_alike,
     trials_needed,
 )
 
@@ -296,3 +298,17 @@ def test_power_is_what_a_simulation_finds(n):
         for _ in range(1500)
     )  # fmt: skip
     assert hits / 1500 == pytest.approx(power(effect, (1, 1), n), abs=0.035)
+
+
+def test_power_to_find_equals_is_what_a_simulation_finds_and_the_trials_reach_it():
+    noise = np.random.default_rng(7)
+    draws = noise.normal(0, [[[1.0]], [[0.5]]], (2, 2000, 15))
+    hits = sum(
+        difference(summarise(a.tolist()), summarise(b.tolist())).equivalence(0.9) <= 0.05
+        for a, b in draws.swapaxes(0, 1)
+    )
+    assert hits / 2000 == pytest.approx(power_alike(0.9, (1.0, 0.5), 15), abs=0.03)
+    n = trials_alike(0.9, (1.0, 0.5))
+    assert power_alike(0.9, (1.0, 0.5), n) >= 0.8 > power_alike(0.9, (1.0, 0.5), n - 1)
+    assert trials_alike(1e-6, (1.0, 1.0)) is None
+    assert trials_alike(0.5, (0.0, 0.0)) is None

@@ -68,7 +68,7 @@ def test_no_trial_is_silent(rows):
 def test_lower_is_better_where_it_is(rows):
     sobolev = texts(rows[-1])
     assert (sobolev["Difference to h0"], sobolev["Error reduced"]) == ("−5.25", "8.0 %")
-    assert "fid, lower is better" in table.markdown(rows)
+    assert "test FID, lower is better" in table.markdown(rows)
     assert brief(rows[-1])["Mean"].startswith("60.25 [")
 
 

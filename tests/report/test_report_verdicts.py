@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
-from chandir.report import verdicts
+from chandir.report import overview, verdicts
 from chandir.report.cells import cells
 from chandir.report.declared import arm, artefacts
 from chandir.report.failures import settle
@@ -237,3 +238,72 @@ def test_missing_arms_are_named_with_what_is_done(tmp_path):
     assert "h0_norm: 0 of 25 trials" in part.missing
     assert not any(text.startswith("h0:") for text in part.missing)
     assert part.artefact.command == "python run.py experiment=digits"
+
+
+def test_runs_outside_the_protocol_are_a_family_of_their_own(tmp_path):
+    labels = ("scale short", "10 epochs (paper: 100)")
+    planted.figure6(tmp_path, epochs=2, scale="short", labels=labels)
+    (part,) = parts([a for a in artefacts() if a.name == "fig6"], cells(settle(read(tmp_path))))
+    gains = [f for f in part.findings if f.claim.kind == "gain"]
+    for f, tested in zip(gains, holm([f.p for f in gains]), strict=True):
+        assert f.tested == tested
+    assert {f.judgement.verdict for f in part.findings} == {Verdict.NOT_COMPARABLE}
+    assert {f.judgement.towards for f in part.findings} == {"agrees"}
+    assert gains[0].judgement.detail == "; ".join([*labels, "direction agrees"])
+    assert part.findings[-1].judgement.detail.endswith("likeness agrees")
+    sheet = overview.roll_up([part])
+    assert dict(zip(sheet.header, sheet.body[0], strict=True)) == {
+        "Artefact": "Figure 6: accuracy over lambda", "Not comparable": "28",
+        "Direction": "28 agree",
+    }  # fmt: skip
+
+
+def test_a_direction_has_to_survive_the_family(tmp_path):
+    """p = 0.03 alone agrees; beside five others, run or not, it is open."""
+    sd, n = 0.3, 10
+    for k, name in enumerate(("h0", "sobolev")):
+        half = 2.3 * sd * (2 / n) ** 0.5  # t of 2.3 with 18 degrees of freedom
+        values = fake_runs.scores(93.0 + k * half, sd, n, k)
+        where = arm(name, "resnet56-sgd", task__batch_size=8)
+        fake_runs.arm(tmp_path, where, values, epochs=2)
+    one = measured(tmp_path, "table2-resnet56-sgd")["gain", "sobolev", "batch size 8"]
+    assert one.p == pytest.approx(0.034, abs=0.002)
+    assert one.tested.p == pytest.approx(6 * one.p), "what has not run counts in the family"
+    assert one.judgement.towards == "open"
+
+
+def test_the_interval_of_likeness_tells_what_its_p_tells(tmp_path):
+    planted.digits(tmp_path, epochs=2)
+    found = findings([a for a in artefacts() if a.name == "digits"], cells(settle(read(tmp_path))))
+    alike = [f for f in found if f.claim.kind == "equal"]
+    assert {f.judgement.verdict for f in alike} == {Verdict.YES, Verdict.INCONCLUSIVE}
+    for f in alike:
+        low, high = f.contrast.at(f.level)
+        assert (-f.claim.margin < low and high < f.claim.margin) == (f.tested.p <= 0.05)
+
+
+def test_our_questions_are_answered_one_by_one(tmp_path):
+    planted.digits(tmp_path, epochs=2)
+    own = [a for a in artefacts() if a.name == "digits"]
+    sheet = overview.own(parts(own, cells(settle(read(tmp_path)))))
+    answers = {line[1]: dict(zip(sheet.header[2:], line[2:], strict=True)) for line in sheet.body}
+    assert answers["Better than plain gradients?"]["Yes"] == "2"
+    assert answers["Better than a larger step along the mean alone?"]["Yes"] == "2"
+    assert answers["No different from that larger step?"]["Inconclusive"] == "2"
+    assert answers["Does a larger step alone help?"] == {"Yes": "1", "Inconclusive": "1"}
+    assert answers["Is the output direction better than the others?"]["Inconclusive"] == "4"
+    assert answers["No different from the other directions?"]["Yes"] == "4"
+    assert answers["Does the spread between trials shrink?"]["Yes"] == "2"
+
+
+def test_what_is_inconclusive_says_how_many_trials_would_settle_it(tmp_path):
+    for k, name in enumerate(("h0", "h0_mean", "sobolev")):
+        fake_runs.arm(tmp_path, arm(name, "digits"), fake_runs.scores(95.0, 1.0, 25, k), epochs=2)
+    found = findings([a for a in artefacts() if a.name == "digits"], cells(settle(read(tmp_path))))
+    said = {(f.claim.kind, f.claim.text): f.judgement.detail for f in found}
+    for key, expected in {
+        ("gain", "sobolev better than h0"): r"gain that counts \(0\.1\) needs \d+ trials",
+        ("equal", "sobolev within 0.5 of h0_mean"): r"equals within 0\.5 needs \d\d trials",
+        ("spread", "sobolev varies less than h0"): r"ratio that counts \(0\.1\) needs \d+ trials",
+    }.items():
+        assert re.search(expected, said[key]), said[key]

@@ -13,6 +13,7 @@ from chandir.report.figures.style import Drawing
 from chandir.report.parts import Group, Part
 from chandir.report.rows import Row, score_name
 from chandir.report.samples import Sample
+from chandir.report.words import score
 
 
 def of_part(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
@@ -44,8 +45,9 @@ def _effects(part: Part, folder: Path) -> list[Drawing]:
     name, found = part.artefact.name, effects.drawable(part.findings)
     if not found or name in ("fig5", "fig7", "fig10"):  # their tables say it
         return []
-    title, unit = f"{part.artefact.title}: every gain", score_name(part.samples[0].cell)
-    return [effects.draw(found, unit, folder, f"{name}-effects", title, _foot(part.samples))]
+    title, cell = f"{part.artefact.title}: every gain", part.samples[0].cell
+    what = ("points of " if cell.score.get("unit") == "%" else "") + score(cell.score["name"])
+    return [effects.draw(found, what, folder, f"{name}-effects", title, _foot(part.samples))]
 
 
 def _trials(part: Part, folder: Path) -> Drawing:

@@ -35,7 +35,7 @@ def distance(arms: Arms, folder: Path, foot: str) -> Drawing:
         axis.set_title(f"{direction} direction")
         axis.set_xlabel("distance |i - j| of two channels")
     axes[0][0].set_ylabel("correlation")
-    legend(fig, axes[0][0], len(arms))
+    legend(fig, axes[0][0])
     caption = (
         "Mean correlation of two filters at a distance, over all convolutions: mean and range of "
         "the trials. The paper does not define its correlation; ours is the uncentred cosine, "
@@ -66,7 +66,7 @@ def histogram(arms: Arms, folder: Path, foot: str) -> Drawing:
     for axis in axes[0]:
         axis.set_xlim(-reach * 1.1, reach * 1.1)
     axes[0][0].set_ylabel("density")
-    legend(fig, axes[0][0], len(arms))
+    legend(fig, axes[0][0])
     caption = (
         "All pairs of filters of all convolutions, all trials together. The paper shows one layer "
         "of an ImageNet network: `python scripts/correlation.py figure1` draws that."

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chandir.report import words
 from chandir.report.figures.scores import footer
 from chandir.report.figures.style import Drawing, figure, house, legend, looks, save
 from chandir.report.rows import Row
@@ -62,14 +63,14 @@ def draw(
                     epochs, mean, color=look.colour, marker=look.marker, markevery=spots,
                     label=curve.name,
                 )  # fmt: skip
-            own = score.replace("_", " ")
+            own = words.score(score)
             axis.set_title(f"{own}, {setting}" if len(panels) > 1 else own)
             axis.xaxis.get_major_locator().set_params(integer=True)
         line[0].set_ylim(*_range(curves, scores))
-        line[0].set_ylabel(spec.get("unit") or spec["name"].replace("_", " "))
+        line[0].set_ylabel(spec.get("unit") or words.score(spec["name"]))
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    legend(fig, axes[0][0], min(4, len(panels[next(iter(panels))])))
+    legend(fig, axes[0][0])
     return save(fig, folder, name, title, f"{caption} {_reading(every)}", foot)
 
 

@@ -23,13 +23,13 @@ def drawable(findings: Sequence[Finding]) -> list[Finding]:
 
 @house()
 def draw(
-    findings: Sequence[Finding], unit: str, folder: Path, name: str, title: str, foot: str
+    findings: Sequence[Finding], what: str, folder: Path, name: str, title: str, foot: str
 ) -> Drawing:
     """Draw a panel per heading and a line per gain, all on one axis.
 
     Args:
         findings: At least one, from `drawable`.
-        unit: Of the score, in words.
+        what: The score in words, with its unit.
         folder: Where the files go.
         name: The files' name.
         title: What the figure is called.
@@ -52,7 +52,7 @@ def draw(
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=0)
         axis.set_title(heading[:1].upper() + heading[1:])
-    axes[-1, 0].set_xlabel(f"gain in {unit}: to the right, the first is better")
+    axes[-1, 0].set_xlabel(f"gain in {what}: to the right, the first is better")
     caption = (
         "Differences of means with their intervals, at the level that Holm's procedure gives "
         "within the family; filled where zero is outside."
@@ -70,7 +70,7 @@ def _line(axis: Axes, y: int, f: Finding, look: Look) -> None:
     axis.plot(interval, [y, y], "-", color=look.colour, lw=1.2)
     axis.plot(
         f.contrast.value, y, look.marker, ms=6, color=look.colour, mew=1.2,
-        mfc=look.colour if clear else "white",
+        mfc=look.colour if clear else "#ffffff",
     )  # fmt: skip
     if f.paper is not None:
         axis.plot(f.paper, y, "x", color=INK, ms=5, mew=1.2)

@@ -95,7 +95,7 @@ def draw(panels: Sequence[Sequence[Row]], folder: Path, name: str, title: str) -
         axis.set_title(_panel(rows, panels))
         axis.set_xlabel("λ (0 is h0)")
     axes[0][0].set_ylabel(score_name(panels[0][0].cell))
-    legend(fig, axes[0][0], 4)
+    legend(fig, axes[0][0])
     caption = (
         "Every trial (faint), means and 95 % t-intervals at the last epoch; dashed: h0, with its "
         "interval as a band. For sobolev λ is the weight of the smoothed gradient, since the "

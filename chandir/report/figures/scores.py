@@ -12,6 +12,7 @@ from chandir.report.cells import Cell
 from chandir.report.figures.style import Drawing, Look, figure, house, looks, save
 from chandir.report.rows import Row, score_name
 from chandir.report.statistics import summarise
+from chandir.report.words import deviations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +102,7 @@ def footer(cells: Sequence[Cell], planned: int | None = None) -> str:
     labels = list(dict.fromkeys(label for cell in cells for label in cell.labels))
     if labels:
         some = "" if all(set(cell.labels) == set(labels) for cell in cells) else ", in some cells"
-        parts.append(f"not as in the paper{some}: {', '.join(labels)}")
+        parts.append(deviations(labels, some, ", "))
     return "; ".join(parts) + "."
 
 

@@ -111,9 +111,11 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid:
     return fig, fig.subplots(rows, columns, squeeze=False, **grid)
 
 
-def legend(fig: Figure, axes: Axes, columns: int) -> None:
-    """Put one legend for all axes above them, where it hides no data."""
+def legend(fig: Figure, axes: Axes) -> None:
+    """Put one legend for all axes above them, where it hides no data: in one row or in two."""
     handles, names = axes.get_legend_handles_labels()
+    characters = sum(len(name) + 8 for name in names)  # 8: a handle and its gaps
+    columns = len(names) if characters <= 15 * fig.get_size_inches()[0] else -(-len(names) // 2)
     fig.legend(handles, names, loc="outside upper left", ncols=columns, handlelength=2.4)
 
 
