@@ -3,11 +3,11 @@
 A publication is a folder of `results/` that anyone can check without the run folders::
 
     index.html, tables/, figures/   the report
+    summary.json                    every cell and every comparison, see `chandir.report.summary`
     scores.csv                      one line per trial: scores, cost, commit, code, data, device
-    findings.csv                    one line per declared claim that has runs
     provenance.json                 every commit, machine and version; the commands as typed
 
-Nothing here is typed by hand: the headline is made from ``findings.csv`` alone.
+Nothing here is typed by hand: the headline is made from ``summary.json`` alone.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chandir import report
-from chandir.report import cells, declared, failures, parts
+from chandir.report import declared, failures
 from chandir.report import runs as folders
-from chandir.report.findings import Finding
 from chandir.report.runs import Trial
 from chandir.report.words import interval, number
 
@@ -52,11 +52,7 @@ def publish(runs: Path, out: Path) -> Path:
             "anew in a clean clone"
         )
     page = report.build(runs, out)
-    found = [f for part in parts.parts(declared.artefacts(), cells.cells(trials))
-             for f in part.findings if f.present]  # fmt: skip
-    titles = {artefact.name: artefact.title for artefact in declared.artefacts()}
     _table(out / "scores.csv", [_score(trial) for trial in complete])
-    _table(out / "findings.csv", [_finding(f, titles[f.claim.artefact]) for f in found])
     text = json.dumps(_origins(complete), indent=1, ensure_ascii=False)
     (out / "provenance.json").write_text(text + "\n", encoding="utf-8")
     return page
@@ -68,18 +64,19 @@ def headline(results: Path) -> str:
     Of a claim that several publications answer, the one with the least deviations is shown, of
     equals the one with the most trials.
     """
-    chosen: dict[tuple[str, ...], tuple[str, dict[str, str]]] = {}
-    for file in sorted(results.glob("*/findings.csv")):
-        for row in csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))):
-            if row["headline"] != "yes":
-                continue
-            identity = (row["artefact"], row["context"], row["claim"])
-            if identity not in chosen or _rank(row) > _rank(chosen[identity][1]):
-                chosen[identity] = file.parent.name, row
+    chosen: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
+    for file in sorted(results.glob("*/summary.json")):
+        for found in json.loads(file.read_text(encoding="utf-8"))["comparisons"]:
+            identity = (found["artefact"], found["context"], found["kind"], found["claim"])
+            if _shown(found) and (
+                identity not in chosen or _rank(found) > _rank(chosen[identity][1])
+            ):
+                chosen[identity] = file.parent.name, found
     lines: list[str] = []
-    for artefact in dict.fromkeys(row["artefact"] for _, row in chosen.values()):
-        rows = [(n, r) for n, r in chosen.values() if r["artefact"] == artefact]
-        lines += ["", *_block(results.name, rows)]
+    for artefact in declared.artefacts():
+        rows = [(name, f) for name, f in chosen.values() if f["artefact"] == artefact.name]
+        if rows:
+            lines += ["", *_block(artefact.title, results.name, rows)]
     return "\n".join(lines).strip() + "\n" if lines else "Nothing is published yet.\n"
 
 
@@ -96,76 +93,77 @@ def into(text: str, block: str) -> str:
     return f"{head}{begin}\n\n{block}\n{end}{tail}"
 
 
-def _block(results: str, rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
-    """One artefact's claims: a line above with what they share, then a table."""
-    first = rows[0][1]
-    page = f"[page]({results}/{rows[0][0]}/index.html)"
-    scores = f"[scores]({results}/{rows[0][0]}/scores.csv)"
-    shared = [x for x in first["deviations"].split("; ") if x
-              and all(x in r["deviations"].split("; ") for _, r in rows)]  # fmt: skip
+def _shown(found: Mapping[str, Any]) -> bool:
+    """Whether a comparison was made; those of a curve over lambda are the figure's to show."""
+    usual = all("lam " not in arm and "weight " not in arm for arm in found["arms"])
+    strength = usual or any(arm.endswith((" lam 1", " weight 1")) for arm in found["arms"])
+    told = found["kind"] in ("gain", "trend", "spread") or (found["ours"] and found["question"])
+    return bool(told and strength and min(found["n"]) > 0)
+
+
+def _rank(found: Mapping[str, Any]) -> tuple[int, int]:
+    return -len(found["outside_protocol"]), min(found["n"])
+
+
+def _block(title: str, results: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """One artefact: a line with what its claims share, then a table, a row per question."""
+    publication, first = rows[0]
+    folder = f"{results}/{publication}"
+    shared = [x for x in first["outside_protocol"]
+              if all(x in found["outside_protocol"] for _, found in rows)]  # fmt: skip
     outside = f" Not as in the paper: {'; '.join(shared)}." if shared else ""
-    lines = [f"**{first['title']}** ({page}, {scores}).{outside}", ""]
-    lines += ["| claim | paper | measured, interval | trials | verdict |", "|---|--:|--:|--:|---|"]
-    for _, row in rows:
-        context = f"{row['context']}: " if row["context"] else ""
-        places = int(row["places"])
-        measured = number(_float(row["effect"]), places, sign=True)
-        low, high = _float(row["low"]), _float(row["high"])
-        if low is not None and high is not None:
-            measured += " " + interval((low, high), places, sign=True)
-        paper = number(_float(row["paper"]), places, sign=True) if row["paper"] else ""
-        verdict = row["verdict"] + (f", {row['towards']}" if row["towards"] else "")
-        line = (f"{context}{row['claim']}", paper, measured, row["trials"], verdict)
-        lines.append(f"| {' | '.join(line)} |")
+    whose = "question" if first["ours"] else "claim"
+    lines = [
+        f"**{title}** ([page]({folder}/index.html), [scores]({folder}/scores.csv)).{outside}",
+        "",
+        f"| {whose} | paper | effect [interval] | trials | verdict |",
+        "|---|--:|---|--:|---|",
+    ]
+    questions: dict[str, list[Mapping[str, Any]]] = {}
+    for _, found in rows:
+        context = f"{found['context']}: " if found["context"] else ""
+        questions.setdefault(context + (found["question"] or found["claim"]), []).append(found)
+    for question, answers in questions.items():
+        several = len(answers) > 1
+        columns = (
+            "<br>".join(_paper(found) for found in answers) if not first["ours"] else "",
+            "<br>".join(f"{_who(found)}: " * several + _effect(found) for found in answers),
+            "<br>".join(dict.fromkeys(_trials(found) for found in answers)),
+            "<br>".join(_verdict(found) for found in answers),
+        )
+        lines.append(f"| {question} | {' | '.join(columns)} |")
     return lines
 
 
-def _rank(row: Mapping[str, str]) -> tuple[int, int]:
-    deviations = len([x for x in row["deviations"].split("; ") if x])
-    return -deviations, min(int(n) for n in row["trials"].split(", "))
+def _who(found: Mapping[str, Any]) -> str:
+    base = found["baseline"][0] if found["baseline"] else ""
+    arm = found["arms"][0]
+    return f"{arm} against {base}" if base not in ("h0", "h0_mean", "h0_norm") else arm
 
 
-def _float(text: str) -> float | None:
-    return float(text) if text else None
+def _effect(found: Mapping[str, Any]) -> str:
+    places = _places(found)
+    text = number(found["difference"], places, sign=True)
+    pair = found["interval"]
+    return f"{text} {interval((pair[0], pair[1]), places, sign=True)}" if pair else text
 
 
-def _finding(f: Finding, title: str) -> dict[str, Any]:
-    from chandir.report.evidence import places
-    from chandir.report.verdicts import direction
-
-    contrast = f.contrast
-    low, high = (contrast.at(f.level) if contrast else None) or ("", "")
-    sizes = Counter(len(sample.values) for sample in f.present)
-    plain = f.claim.kind in ("gain", "trend", "spread")
-    towards = direction(contrast) if contrast and plain and f.deviations else ""
-    return {
-        "artefact": f.claim.artefact,
-        "title": title,
-        "kind": f.claim.kind,
-        "family": f.claim.family,
-        "context": f.claim.context,
-        "claim": f.claim.text,
-        "paper": "" if f.paper is None else f.paper,
-        "effect": contrast.value if contrast else "",
-        "low": low,
-        "high": high,
-        "level": f.level,
-        "places": places(f),
-        "p": "" if f.p is None else f.p,
-        "holm": f.tested.p if f.tested else "",
-        "trials": ", ".join(map(str, sorted(sizes))),
-        "verdict": f.judgement.verdict.value,
-        "towards": towards,
-        "detail": f.judgement.detail,
-        "deviations": "; ".join(f.deviations),
-        "headline": "yes" if plain and len(f.present) == len(f.samples) and _usual(f) else "no",
-    }
+def _paper(found: Mapping[str, Any]) -> str:
+    return "" if found["paper"] is None else number(found["paper"], _places(found), sign=True)
 
 
-def _usual(f: Finding) -> bool:
-    """Whether its arms have the default strength: a curve over lambda is the figure's to show."""
-    where = [dict(arm.where) for arm in f.claim.arms]
-    return all(w.get(key, 1) == 1 for w in where for key in ("metric.lam", "metric.weight"))
+def _places(found: Mapping[str, Any]) -> int:
+    """As the report's tables: one decimal more than the least difference that counts has."""
+    return max(2, 1 - math.floor(math.log10(found["smallest"])))
+
+
+def _trials(found: Mapping[str, Any]) -> str:
+    return " and ".join(str(n) for n in dict.fromkeys(found["n"]))
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+    towards = f", direction {found['direction']}" if found["direction"] else ""
+    return f"{found['verdict']}{towards}"
 
 
 def _score(trial: Trial) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from chandir.report import declared, publication
 from tests import fake_runs, planted
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = sorted(path.parent for path in (ROOT / "results").glob("*/findings.csv"))
+PUBLISHED = sorted(path.parent for path in (ROOT / "results").glob("*/summary.json"))
 
 
 def table(path: Path) -> list[dict[str, str]]:
