@@ -76,6 +76,8 @@ def check_space(folder: Path, model: nn.Module) -> None:
         UserError: with what is needed and what is free.
     """
     need = COPIES * sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    present = (path for path in (folder / name for name in NAMES) if path.exists())
+    need -= sum(path.stat().st_size for path in present)  # a trial that continues has these
     free = shutil.disk_usage(folder).free
     if free < need:
         raise UserError(
@@ -110,7 +112,11 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest whole generation, or None; and what was found damaged, in words."""
+    """The newest whole generation, or None; and what was found damaged, in words.
+
+    A damaged file before a whole one is removed: the next save would make it the older generation,
+    and a kill inside that save would leave none.
+    """
     damaged: list[str] = []
     for name in NAMES:
         path = folder / name
@@ -118,8 +124,13 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
             continue
         digest, _, payload = path.read_bytes().partition(b"\n")
         if hashlib.sha256(payload).hexdigest().encode() == digest:
-            return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True), damaged
-        damaged.append(f"{path} is damaged (checksum); falling back to the generation before")
+            state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            if damaged:
+                (folder / NAMES[0]).unlink()
+            return state, damaged
+        # A kill after `keep_weights` and before the result leaves what `torch.save` wrote, a ZIP.
+        what = "holds weights without a result" if digest[:2] == b"PK" else "is damaged (checksum)"
+        damaged.append(f"{path} {what}; falling back to the generation before")
     if damaged:
         damaged.append(f"{folder} has no whole checkpoint left; starting anew")
     return None, damaged

@@ -4,10 +4,12 @@ The claim is an advisory lock of the operating system, which dies with its owner
 process held is free at once. Locks do not reach across hosts on every file system, so the claim
 file also names its owner and is touched while it lives; another host's claim expires, unless it is
 the claim of this very SLURM job before it was requeued, which is dead by definition.
+A file system without locks is refused: on it, two processes could run one trial.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -63,21 +65,39 @@ def claim(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
 
 
 def running(folder: Path) -> bool:
-    """Whether a process seems to run this trial now; looks without touching."""
+    """Whether a process runs this trial now; one of another host: whether it seems to."""
     path = folder / NAME
     try:
         owner = json.loads(path.read_bytes() or b"{}")
         age = time.time() - path.stat().st_mtime
     except (OSError, ValueError):
         return False
-    if owner.get("host") != socket.gethostname():
+    if owner.get("host") not in (None, socket.gethostname()):
         return age < EXPIRY
-    return Path(f"/proc/{owner.get('pid')}").exists() or not Path("/proc").exists()
+    return locked(path)
+
+
+def locked(path: Path) -> bool:
+    """Whether a live process of this host holds a lock on a file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:  # a shared lock, let go at once: who comes for an exclusive one now tries again
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _self() -> dict[str, Any]:
-    job = os.environ.get("SLURM_JOB_ID")
-    return {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job": job}
+    job, restart = (os.environ.get(f"SLURM_{name}") for name in ("JOB_ID", "RESTART_COUNT"))
+    host = socket.gethostname()
+    return {"host": host, "pid": os.getpid(), "slurm_job": job, "slurm_restart": int(restart or 0)}
 
 
 def _lock(path: Path, deadline: float) -> int:
@@ -95,6 +115,14 @@ def _lock(path: Path, deadline: float) -> int:
                 f"{path.parent} is being run by process {owner.get('pid', '?')} on "
                 f"{owner.get('host', 'this host')}: expected a free trial; wait for it, or stop it"
             ) from None
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            raise UserError(
+                f"{path.parent}: its file system has no locks ({error.strerror}): expected one "
+                "that has; choose another paths.results, or mount it with locks (Lustre: flock)"
+            ) from None
         # The owner before us may have removed the file between our open and our lock.
         try:
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
@@ -106,8 +134,12 @@ def _lock(path: Path, deadline: float) -> int:
 
 def _refuse_other_host(path: Path, descriptor: int) -> None:
     owner, me = _owner(descriptor), _self()
-    same_job = owner.get("slurm_job") is not None and owner.get("slurm_job") == me["slurm_job"]
-    if owner.get("host") in (None, me["host"]) or same_job:
+    requeued = (
+        me["slurm_job"] is not None
+        and owner.get("slurm_job") == me["slurm_job"]
+        and owner.get("slurm_restart", 0) < me["slurm_restart"]
+    )
+    if owner.get("host") in (None, me["host"]) or requeued:
         return
     age = _now(path.parent) - os.fstat(descriptor).st_mtime
     if age < EXPIRY:
@@ -137,7 +169,5 @@ def _owner(descriptor: int) -> dict[str, Any]:
 
 def _beat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
-        try:
+        with suppress(OSError):  # a file server that is away comes back
             os.utime(path)
-        except OSError:
-            return

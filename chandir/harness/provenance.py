@@ -74,13 +74,18 @@ def commit() -> dict[str, Any]:
     try:
         head = _git("rev-parse", "HEAD").strip()
         return {"commit": head, "dirty": bool(_git("status", "--porcelain").strip())}
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):  # none, no repository, or too slow to wait for
         return {"commit": None, "dirty": None}
 
 
 def _git(*arguments: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+        ["git", "--no-optional-locks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
     )
     return done.stdout
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from chandir.harness import files
+from chandir.harness.errors import UserError
 
 
 class Record:
@@ -27,11 +28,16 @@ class Record:
 
     @property
     def complete(self) -> bool:
-        """Whether the trial has its final result."""
-        return (self.folder / "final.json").exists()
+        """Whether the trial has its final result; one that cannot be read is none."""
+        try:
+            return "status" in self.final()
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return False
 
     def open(self, config: dict[str, Any], provenance: dict[str, Any]) -> None:
         """Write what the trial is, before its first step."""
+        for parent in list(self.folder.parents)[:2]:  # the folder's own entry, and its cell's
+            files.sync_folder(parent)
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         files.write(self.folder / "config.yaml", text.encode())
         files.write(self.folder / "provenance.json", files.to_json(provenance, indent=1).encode())
@@ -51,8 +57,18 @@ class Record:
         return rows
 
     def truncate(self, epoch: int) -> list[dict[str, Any]]:
-        """Drop the rows after an epoch, which will be run again; returns the rows kept."""
+        """Drop the rows after an epoch, which will be run again; returns the rows kept.
+
+        Raises:
+            UserError: if a row before it is missing: the log is synced before each checkpoint, so
+                it was damaged since.
+        """
         rows = [row for row in self.rows() if row["epoch"] <= epoch]
+        if len(rows) != epoch:
+            raise UserError(
+                f"{self.folder / 'log.jsonl'}: {len(rows)} epochs are readable: expected the "
+                f"{epoch} that the checkpoint continues from; remove the folder to run it anew"
+            )
         text = "".join(files.to_json(row) + "\n" for row in rows)
         files.write(self.folder / "log.jsonl", text.encode())
         return rows

@@ -1,4 +1,4 @@
-"""Signals that ask to leave: INT (Ctrl-C), TERM, USR1, USR2.
+"""Signals that ask to leave: INT (Ctrl-C), TERM, USR1, USR2, HUP (the terminal is gone).
 
 The first one raises `Leave` in the main thread, at once. On its way out a trial saves the end of
 its last whole epoch, its claim is released, the summary is printed, and the process exits with
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 _first: int | None = None  # the signal that came first, while `listening`
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra import initialize_config_dir
 
-from chandir.harness import checkpoint
+from chandir.harness import checkpoint, files
 from chandir.harness.arguments import CONF
 from chandir.harness.plan import Job, composed, jobs
 from chandir.harness.trial import run
@@ -114,3 +114,32 @@ def interrupted(results: Path, *overrides: str, epoch: int = 2) -> Path:
     assert ended(forked(trial)) == -signal.SIGKILL
     assert saved(planned.folder) == epoch
     return planned.folder
+
+
+def die_before(call: int) -> None:
+    """Kill this process before the n-th thing that it asks of the disk; in mid-write if that."""
+    count = 0
+
+    def now() -> bool:
+        nonlocal count
+        count += 1
+        return count == call
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            if now():
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments)
+
+        return wrapped
+
+    def half_open(path: Path, mode: str) -> Any:
+        file = open(path, mode, buffering=0)  # noqa: SIM115
+        if "w" in mode and now():
+            file.write(b"x" * 100)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return file
+
+    files.open = half_open  # type: ignore[attr-defined]
+    for name in ("fsync", "replace", "unlink"):
+        setattr(os, name, wrap(getattr(os, name)))

@@ -82,6 +82,7 @@ def test_a_requeued_job_goes_on_elsewhere_and_that_is_recorded(
     with pytest.raises(Busy, match="being run by process"):
         finished(tmp_path, SHORT, ALWAYS)  # as far as one can tell from another host
     monkeypatch.setenv("SLURM_JOB_ID", "11")  # requeued, a job keeps its id
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert finished(tmp_path, SHORT, ALWAYS) == undisturbed
     first, second = segments(folder)
     assert (first["after_epoch"], second["after_epoch"]) == (0, 2)

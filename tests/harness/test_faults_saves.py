@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.harness.faults import (
     ALWAYS,
     SHORT,
     compose,
+    die_before,
     ended,
     finished,
     forked,
@@ -30,35 +31,6 @@ from tests.harness.faults import (
 )
 
 NOBODY = 65534
-
-
-def die_before(call: int) -> None:
-    """Kill this process before the n-th thing that it asks of the disk; in mid-write if that."""
-    count = 0
-
-    def now() -> bool:
-        nonlocal count
-        count += 1
-        return count == call
-
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
-            if now():
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*arguments)
-
-        return wrapped
-
-    def half_open(path: Path, mode: str) -> Any:
-        file = open(path, mode, buffering=0)  # noqa: SIM115
-        if "w" in mode and now():
-            file.write(b"x" * 100)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return file
-
-    files.open = half_open  # type: ignore[attr-defined]
-    for name in ("fsync", "replace", "unlink"):
-        setattr(os, name, wrap(getattr(os, name)))
 
 
 def test_a_kill_inside_each_step_of_a_save_leaves_a_whole_generation(tmp_path: Path) -> None:
