@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chandir.harness import claim, mirror, tracker
+from chandir.harness import mirror, tracker
 from chandir.harness.provenance import ROOT
 from chandir.harness.schema import Wandb
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _mirror(folder: Path, target: Wandb, patience: float) -> str:
     if mirror.mirrored(folder, target.mode, target.project, target.entity):
         return "there already"
-    if claim.running(folder) and (folder / "wandb" / "mirror.log").exists():
+    if mirror.busy(folder):
         return "followed live"  # two writers would disturb each other
     log = folder / "wandb" / "mirror.log"
     log.parent.mkdir(exist_ok=True)

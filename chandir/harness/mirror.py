@@ -1,27 +1,32 @@
 """A run folder as a W&B run: ``python -m chandir.harness.mirror FOLDER --project P``.
 
 The folder is the truth and is only read. The run's id follows from cell and trial, so a trial that
-was continued stays one run; scores have their own epoch axis; mirroring twice changes nothing.
+was continued stays one run; scores have their own epoch axis; mirroring twice changes nothing. One
+process at a time mirrors a folder, another one waits for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import os
 import select
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from chandir.harness import files
+from chandir.harness import claim, files, signals
 from chandir.harness.record import Record
 
 Mode = Literal["offline", "online"]
 POLL = 0.5  # seconds between two looks at a log that grows
+LOCK = ".lock"
 LAST = 60  # seconds that a process may outlive the trial that it follows
 
 
@@ -89,9 +94,25 @@ def mirror(folder: Path, mode: Mode, project: str, entity: str | None, follow: b
     complete = record.complete
     if complete:
         run.summary.update(_summary(record.final()))
+    elif not (folder / "error.txt").exists():
+        run.mark_preempting()  # else W&B would call it failed: it runs still, or will go on
     run.finish(exit_code=0 if complete else 1)
     if complete:
         files.write(folder / "wandb" / "mirrored.json", _mark(mode, project, entity))
+
+
+def busy(folder: Path) -> bool:
+    """Whether a process mirrors this folder now."""
+    return claim.locked(folder / "wandb" / LOCK)
+
+
+def _alone(folder: Path) -> None:
+    """Wait for the process that mirrors this folder; the lock ends with this process."""
+    path = folder / "wandb" / LOCK
+    path.parent.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with suppress(OSError):  # no locks on this file system
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def mirrored(folder: Path, mode: str, project: str, entity: str | None) -> bool:
@@ -131,6 +152,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--entity")
     parser.add_argument("--follow", action="store_true", help="until standard input ends")
     options = parser.parse_args(arguments)
+    if options.follow:  # SLURM sends a trial's signals to every process of the job
+        for signum in signals.SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
+    _alone(options.folder)
     mirror(**vars(options))
     return 0
 

@@ -19,7 +19,6 @@ from chandir.harness import sweep, tracker
 from chandir.harness.record import Record
 from chandir.harness.schema import Wandb
 from chandir.harness.trial import run
-from scripts import wandb_sync
 from tests.harness.faults import (
     ALWAYS,
     SHORT,
@@ -233,24 +232,3 @@ def test_a_server_that_refuses_leaves_the_numbers_alone(
     monkeypatch.setattr(tracker, "PATIENCE", 0.5)
     assert finished(tmp_path, SHORT, WANDB, "tracker.mode=online") == undisturbed
     assert "no answer within 0.5 s" in capsys.readouterr().err
-
-
-def test_sync_mirrors_afterwards_and_twice_is_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    finished(tmp_path, SHORT)
-    interrupted(tmp_path, "trial=1")
-    sync = [str(tmp_path), "--mode", "offline"]
-    assert wandb_sync.main(sync) == 0
-    assert "2 mirrored, 0 there already" in capsys.readouterr().out
-    done, cut = (job(tmp_path, SHORT, f"trial={trial}").folder for trial in (0, 1))
-    for folder in (done, cut):
-        check_rows(record_of(folder), folder)
-    (before,) = done.glob("wandb/offline-run-*")
-    assert wandb_sync.main(sync) == 0  # the interrupted one may have grown, the other has not
-    assert "1 mirrored, 1 there already" in capsys.readouterr().out
-    assert list(done.glob("wandb/offline-run-*")) == [before]
-    finished(tmp_path, SHORT, ALWAYS, "trial=1")
-    assert wandb_sync.main(sync) == 0
-    check_rows(record_of(cut), cut)
-    assert record_of(cut).exit_code == 0

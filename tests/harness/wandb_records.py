@@ -23,6 +23,7 @@ class Run:
     summary: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, str] = field(default_factory=dict)  # score (or pattern) -> its axis
     exit_code: int | None = None
+    preempting: bool = False  # W&B will not call it failed
 
 
 def read(path: Path) -> Run:
@@ -52,6 +53,8 @@ def read(path: Path) -> Run:
             run.summary |= _values(record.summary.update)
         elif kind == "metric":
             run.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
+        elif kind == "preempting":
+            run.preempting = True
         elif kind == "exit":
             run.exit_code = record.exit.exit_code
     return run
