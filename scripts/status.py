@@ -81,9 +81,11 @@ def _status(record: Record) -> str:
 def found(runs: Path) -> list[Cell]:
     """Every cell below a results folder."""
     cells: dict[Path, Cell] = {}
-    for path in sorted(runs.glob("**/trial-*/config.yaml")):
-        folder = path.parent
-        epochs = yaml.load(path.read_bytes(), _LOADER)["task"]["epochs"]
+    names = ("config.yaml", "error.txt")  # what fails before its first step has no config.yaml
+    paths = {path.parent for name in names for path in runs.glob(f"**/trial-*/{name}")}
+    for folder in sorted(paths):
+        config = folder / "config.yaml"
+        epochs = yaml.load(config.read_bytes(), _LOADER)["task"]["epochs"] if config.exists() else 0
         trial(cells.setdefault(folder.parent, Cell(folder.parent.name)), folder, epochs)
     return list(cells.values())
 

@@ -13,6 +13,8 @@ from chandir.harness.plan import Job
 from chandir.harness.record import Record
 from chandir.harness.schema import Config
 
+TRACEBACKS = 5  # different ones shown at the end of a sweep
+
 
 @dataclass
 class Cell:
@@ -127,7 +129,7 @@ def _seconds(entry: Cell) -> float:
 
 
 def text(jobs: list[Job]) -> str:
-    """The table at the end of a sweep, and each failed trial's last line."""
+    """The table at the end of a sweep, each failed trial's last line, and the tracebacks."""
     rows = [("cell", "planned", "done", "diverged", "failed", "score (last epoch)")]
     table = cells(jobs)
     for entry in table:
@@ -149,12 +151,29 @@ def text(jobs: list[Job]) -> str:
     for entry in table:
         for folder in entry.failed:
             lines.append(f"failed: {folder}: {last_line(folder)} (traceback: error.txt)")
+    lines += _tracebacks([folder for entry in table for folder in entry.failed])
     waiting = sum(entry.planned - len(entry.results) - len(entry.failed) for entry in table)
     if waiting:
         lines.append(
             f"{waiting} of {len(jobs)} trials are not finished: the same command continues"
         )
     return "\n".join(lines)
+
+
+def _tracebacks(folders: list[Path]) -> list[str]:
+    """The failed trials' tracebacks, alike ones once; a user's errors say all in their message."""
+    alike: dict[str, list[Path]] = {}
+    for folder in folders:
+        told = (folder / "error.txt").read_text(encoding="utf-8", errors="replace")
+        if "\nchandir.harness.errors.UserError: " not in told:
+            alike.setdefault(told.replace(str(folder), "<trial>").rstrip(), []).append(folder)
+    lines = []
+    for told, where in list(alike.items())[:TRACEBACKS]:
+        others = f" and {len(where) - 1} more" if len(where) > 1 else ""
+        lines += [f"{where[0]}{others}:", *(f"    {line}" for line in told.splitlines())]
+    if len(alike) > TRACEBACKS:
+        lines.append(f"{len(alike) - TRACEBACKS} other tracebacks are in the folders' error.txt")
+    return lines
 
 
 def aligned(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:

@@ -86,6 +86,7 @@ def test_a_failing_trial_is_visible(tmp_path: Path, on_error: str) -> None:
     done = call(*sweep, where, "hydra/launcher=basic")
     assert done.returncode == 1
     assert "failed: " in done.stdout
+    assert "    Traceback (most recent call last):" in done.stdout
     assert "IsADirectoryError" in (tmp_path / "digits" / name / "trial-0" / "error.txt").read_text()
     assert len(trials(tmp_path)) == (2 if on_error == "continue" else 0)
 

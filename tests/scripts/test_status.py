@@ -65,6 +65,16 @@ def test_without_a_plan_the_folders_are_what_there_is(
     assert "nothing runs; about 5.0 min of work left" in shown
 
 
+def test_a_trial_that_failed_before_its_first_step_is_shown(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cell,) = runs.glob("*/*")
+    (cell / "trial-4").mkdir()
+    (cell / "trial-4" / "error.txt").write_text("no data")
+    assert status.main(["--runs", str(runs)]) == 0
+    assert row(capsys.readouterr().out)[:6] == ["5", "2", "1", "0", "2", "9/14"]
+
+
 def test_an_empty_folder_and_a_misspelt_sweep(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
