@@ -26,6 +26,7 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+POLL = 1.0  # seconds between two looks at the jobs
 KILL = 600.0  # seconds; longer than any site's KillWait or GraceTime is likely to be
 
 
@@ -40,7 +41,7 @@ class _Visible(BaseSubmititLauncher):
             returned: JobReturn = super().__call__(*arguments)
             done = returned.status == JobStatus.COMPLETED and bool(returned.return_value)
         except Leave as leave:
-            if leave.signum == signal.SIGTERM:
+            if leave.signum == signal.SIGTERM and self._EXECUTOR == "slurm":
                 # Requeued, preempted or cancelled: everything is saved, and SLURM has decided what
                 # becomes of the job. One that ends by itself now would count as failed.
                 time.sleep(KILL)
@@ -79,22 +80,41 @@ class _Visible(BaseSubmititLauncher):
         )
         print(f"{len(jobs)} trials submitted: {jobs[0].job_id} to {jobs[-1].job_id}", flush=True)
         try:
-            return [self._await(job, jobs) for job in jobs]
+            return self._await(jobs)
         except Leave:
             print("the submitted jobs go on; scancel stops them", file=sys.stderr, flush=True)
             raise
 
-    def _await(self, job: Any, jobs: list[Any]) -> JobReturn:
-        """A job's outcome; its failure ends no one else's wait."""
+    def _await(self, jobs: list[Any]) -> list[JobReturn]:
+        """Each job's outcome, as it comes: with ``on_error=stop`` the first failure counts."""
         assert self.config is not None
+        outcomes: dict[str, bool] = {}
+        stopped = False
+        while len(outcomes) < len(jobs):
+            for job in jobs:
+                if job.job_id in outcomes or not job.done():
+                    continue
+                outcomes[job.job_id] = self._outcome(job, told=not stopped)
+                if not outcomes[job.job_id] and self.config.on_error == "stop" and not stopped:
+                    stopped = True
+                    print(f"job {job.job_id} failed: the others are cancelled", file=sys.stderr)
+                    for other in jobs:
+                        if other.job_id not in outcomes:
+                            other.cancel(check=False)
+            time.sleep(POLL)
+        return [
+            JobReturn(status=JobStatus.COMPLETED, _return_value=outcomes[job.job_id])
+            for job in jobs
+        ]
+
+    def _outcome(self, job: Any, told: bool) -> bool:
+        """Whether an ended job's trial is complete; its failure ends no one else's wait."""
         error = job.exception()
-        done = error is None and bool(job.results()[0].return_value)
-        if error is not None:  # killed, out of time, or the engine itself failed
+        if error is None:
+            return bool(job.results()[0].return_value)
+        if told:  # killed, out of time, or the engine itself failed
             print(f"job {job.job_id}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-        if not done and self.config.on_error == "stop":
-            for other in jobs:
-                other.cancel(check=False)
-        return JobReturn(status=JobStatus.COMPLETED, _return_value=done)
+        return False
 
     def _limits(self) -> dict[str, Any]:
         key = "max_num_timeout"
