@@ -14,17 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from chandir.harness.errors import UserError, nearest, one_of
 
+HYDRA = ("hydra.", "hydra/")
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # Launchers that have no file of ours.
 BUILT_IN = {"basic", "local", "submitit_local", "submitit_slurm"}
-# Facts of a task that its file states; not settings.
-FACTS = ("task.table1", "task.scales", "task.in_paper", "task.shape", "model.label")
+# Facts that a file states of itself, or that follow from another choice; not settings.
+FACTS = (
+    *("task.table1", "task.scales", "task.in_paper", "task.shape", "task.checksums"),
+    *("model.label", "model.makes", "model.in_channels", "model.image_size", "model.labels"),
+)
+# Where a fact does not follow from the choice in its own group.
+FOLLOWS = {"artefact": "experiment"} | {
+    f"model.{key}": "task" for key in ("in_channels", "image_size", "labels")
+}
 
 
 @cache
@@ -59,7 +70,7 @@ def stated(group: str, option: str) -> dict[str, Any]:
 
 
 def _fact(key: str) -> bool:
-    """What a group's file states about itself: which choice it is, how it is built, Table 1."""
+    """What a file states about itself: which choice it is, how it is built, Table 1."""
     leaf = key.rsplit(".", 1)[-1]
     named = leaf == "name" and key != "data.name"
     return named or leaf == "_target_" or key.startswith(("experiment.", *FACTS))
@@ -76,9 +87,10 @@ def parse(arguments: list[str]) -> list[Override]:
     """The overrides among the command line's arguments, each one checked by itself.
 
     Raises:
-        UserError: for a misspelt key or choice, with or without ``+``, naming the nearest one.
+        UserError: for a misspelt key or choice, with or without ``+``, naming the nearest one, and
+            for a setting given twice.
     """
-    overrides = []
+    overrides: list[Override] = []
     for text in arguments:
         try:
             override = OverridesParser.create().parse_override(text)
@@ -88,15 +100,29 @@ def parse(arguments: list[str]) -> list[Override]:
                 "values that hold =, commas, spaces or brackets: \"key='a=b'\""
             ) from None
         _refuse(override, text)
+        for other in overrides:
+            if other.key_or_group == override.key_or_group and other.input_line != text:
+                raise UserError(
+                    f"{other.input_line} has no effect before {text}: expected one value, or a "
+                    f"sweep: -m {override.key_or_group}=A,B"
+                )
         overrides.append(override)
+    _refuse_unknown([item for item in overrides if item.key_or_group.startswith(HYDRA)])
     return overrides
 
 
 def _refuse(override: Override, text: str) -> None:
     key = override.key_or_group
-    if key.startswith("hydra.") or key.startswith("hydra/"):
-        _refuse_launcher(override)
-        return  # closed structures: Hydra refuses what it does not know
+    if key.startswith(HYDRA):
+        _refuse_plugin(override)
+        return
+    try:
+        if not _values(override):
+            raise UserError(f"{text} is an empty sweep: expected at least one value")
+    except HydraException:  # interval(0,1)
+        raise UserError(
+            f"{text}: expected values that can be listed: {key}=A,B or '{key}=range(0,10,2)'"
+        ) from None
     if override.is_delete():
         raise UserError(
             f"{text!r} would remove a setting that a trial needs; set its value instead"
@@ -108,10 +134,9 @@ def _refuse(override: Override, text: str) -> None:
                 raise UserError(
                     f"{key}={choice}: expected {one_of(options)}{nearest(choice, options)}"
                 )
-    elif _fact(key) and "." in key:
-        raise UserError(
-            f"{key} is not a setting: it follows from the choice of {key.split('.')[0]}=..."
-        )
+    elif key == "artefact" or (_fact(key) and "." in key):
+        source = FOLLOWS.get(key, key.split(".")[0])
+        raise UserError(f"{key} is not a setting: it follows from the choice of {source}=...")
     elif key not in settings():
         raise UserError(
             f"{key}: there is no such setting{nearest(key, settings() | set(groups()))}"
@@ -126,15 +151,44 @@ def _refuse(override: Override, text: str) -> None:
                 )
 
 
-def _refuse_launcher(override: Override) -> None:
-    if override.key_or_group != "hydra/launcher":
-        return
-    known = {path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml")} | BUILT_IN
-    if str(override.value()) not in known:
+def _refuse_plugin(override: Override) -> None:
+    key = override.key_or_group
+    if key == "hydra/sweeper":
         raise UserError(
-            f"hydra/launcher={override.value()}: expected {one_of(sorted(known))}"
-            f"{nearest(str(override.value()), known)}"
+            f"{key}={override.value()}: expected none; sweeps and experiments are this project's "
+            "own, remove it"
         )
+    if key == "hydra/launcher" and str(override.value()) not in launchers():
+        raise UserError(
+            f"{key}={override.value()}: expected {one_of(sorted(launchers()))}"
+            f"{nearest(str(override.value()), launchers())}"
+        )
+
+
+def launchers() -> set[str]:
+    """Every choice of hydra/launcher."""
+    return {path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml")} | BUILT_IN
+
+
+def _refuse_unknown(hydra: list[Override]) -> None:
+    """Refuse what Hydra and the chosen launcher do not know: they would, but with a traceback."""
+    if not hydra:
+        return
+    plugins = [str(item.input_line) for item in hydra if "/" in item.key_or_group]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        plain = OmegaConf.to_container(
+            compose("config", plugins, return_hydra_config=True).hydra, resolve=False
+        )
+        known = set(_flatten(plain, "hydra."))
+        for item in hydra:
+            key, line = item.key_or_group, str(item.input_line)
+            try:
+                compose("config", list({*plugins, line}), return_hydra_config=True)
+            except (HydraException, OmegaConfBaseException) as error:
+                reason = " ".join(str(error.__cause__ or error).splitlines()[:1])
+                if key not in known:
+                    reason = f"there is no such setting{nearest(key, known)}"
+                raise UserError(f"{line}: {reason}") from None
 
 
 def _choices(override: Override) -> list[str]:
