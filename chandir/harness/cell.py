@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chandir.harness.resolve import Resolved
+from chandir.harness.resolve import Resolved, every, in_file, table_row
+from chandir.harness.schema import Config
 
 # What cannot move a number, or is the trial itself. (device: numbers may differ in the last bits
 # between devices, but a sweep may continue on another machine; provenance records it.)
@@ -23,6 +26,7 @@ NOT_SCIENTIFIC = (
     "labels",
     "notes",
 )
+LONGEST = 160  # characters of a name, well below what file systems take
 
 
 def key(resolved: Resolved) -> str:
@@ -62,7 +66,37 @@ def name(resolved: Resolved) -> str:
         parts.insert(0, config.data.name)
     if config.scale.name != "paper":
         parts.append(config.scale.name)
-    return "-".join(parts)
+    parts += [re.sub(r"[^\w.+]+", "_", part)[:24].strip("_") for part in _changed(config)]
+    return "-".join(parts)[:LONGEST]
+
+
+def _changed(config: Config) -> Iterator[str]:
+    """What else a user set: ``lr0.2``, ``epochs3``, ``synthetic``."""
+    task, row = config.task, table_row(config)[0]
+    assert task.epochs is not None
+    extra = {"epochs": task.epochs} | (task.model_extra or {})
+    optimizer = config.optimizer.model_dump(exclude={"direction", "scope", "sigma"})
+    scaled = task.scales.get(config.scale.name, {})
+    # Set; in the file; where that is null, what fills it in.
+    for settings, stated, filled in (
+        (extra, in_file(config, "task"), {"epochs": row.epochs} | scaled),
+        (
+            task.schedule.model_dump(),
+            in_file(config, "task")["schedule"],
+            {"every": every(row, task.epochs)},
+        ),
+        (config.model.model_extra or {}, in_file(config, "model"), scaled.get("model", {})),
+        (optimizer, in_file(config, "optimizer"), row.model_dump()),
+    ):
+        for key, value in settings.items():
+            usual = filled.get(key) if stated.get(key) is None else stated[key]
+            if value != usual:
+                text = f"{value:g}" if isinstance(value, float) else Path(str(value)).name
+                yield f"{key}{text}".lower()
+    if config.precision != "fp32":
+        yield config.precision
+    if config.data.source != "real":
+        yield config.data.source
 
 
 def folder(resolved: Resolved) -> Path:

@@ -72,6 +72,31 @@ def build_model(config: Config) -> nn.Module:
     return model
 
 
+def check_network(config: Config) -> None:
+    """Build the network and, if it is to tell classes, show it one black image of the task's shape.
+
+    Raises:
+        UserError: for a setting that its constructor refuses, images that it cannot take, or fewer
+            outputs than classes.
+    """
+    model, shape = build_model(config).eval(), config.task.shape
+    if config.model.makes != "classes":
+        return
+    where = f"model={config.model.name} on task={config.task.name}"
+    try:
+        with torch.no_grad():
+            outputs = model(torch.zeros(1, shape["channels"], shape["size"], shape["size"])).shape[
+                1
+            ]
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{where}: {error}") from None
+    if outputs < shape["classes"]:
+        raise UserError(
+            f"{where} has {outputs} outputs: expected at least the {shape['classes']} classes; "
+            "leave model.num_classes out"
+        )
+
+
 def _instantiate(part: Any) -> Any:
     try:
         return hydra.utils.instantiate({"_target_": part.target, **(part.model_extra or {})})

@@ -22,9 +22,10 @@ def select(config: Config) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        seen = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
         raise UserError(
-            f"device={name}: expected one of {torch.cuda.device_count()} CUDA devices that torch "
-            "sees here; use device=cpu or device=auto"
+            f"device={name}: torch sees {seen or 'no CUDA device'} here; use "
+            f"{'one of them, ' if seen else ''}device=cpu or device=auto"
         )
     if device.type == "cpu" and config.precision == "tf32":
         raise UserError("precision=tf32 has no effect on a CPU; use fp32, or a CUDA device")

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chandir.harness.arguments import owners, stated
+from chandir.harness.arguments import groups, owners, stated
 from chandir.harness.errors import UserError, one_of
-from chandir.harness.schema import Config, H0Lambda, H0Norm, Row, Sgd, Sobolev, check
+from chandir.harness.schema import Config, H0Lambda, H0Mean, H0Norm, Row, Sgd, Sobolev, check
 
 ADAM_LR = 1e-3  # where Table 1 is silent: Adam's usual value, and Table 1's own on CIFAR-10
 
@@ -37,9 +37,9 @@ class Resolved:
     def plain(self) -> dict[str, Any]:
         """What ``config.yaml`` holds."""
         plain = self.config.model_dump(by_alias=True, exclude={"experiment", "plan"})
-        for fact in ("table1", "scales", "in_paper"):
+        for fact in ("table1", "scales", "in_paper", "checksums"):
             del plain["task"][fact]
-        del plain["model"]["label"]
+        del plain["model"]["label"], plain["model"]["makes"]
         return plain | {"labels": self.labels, "notes": self.notes}
 
 
@@ -54,7 +54,8 @@ def resolve(composed: dict[str, Any]) -> Resolved:
     """
     config = check(composed)
     _refuse_ignored(config)
-    row, notes = _row(config)
+    _refuse_unfit(config)
+    row, notes = table_row(config)
     reduced = dict(config.task.scales.get(config.scale.name, {}))
     model = config.model.model_dump(by_alias=True)
     for key, value in reduced.pop("model", {}).items():
@@ -67,7 +68,7 @@ def resolve(composed: dict[str, Any]) -> Resolved:
             raise UserError(f"task.scales: {key} is no setting of task={config.task.name}")
         task[key] = value if task[key] is None else task[key]
     if task["schedule"].get("every", 1) is None:
-        task["schedule"]["every"] = max(1, round(row.every * task["epochs"] / row.epochs))
+        task["schedule"]["every"] = every(row, task["epochs"])
     optimizer = config.optimizer.model_dump()
     for key in ("lr", "lr_g", "lr_d", "weight_decay"):
         optimizer[key] = getattr(row, key) if optimizer[key] is None else optimizer[key]
@@ -89,15 +90,21 @@ def resolve(composed: dict[str, Any]) -> Resolved:
 def _canonical(config: Config) -> dict[str, Any]:
     """Settings that give the same numbers are the same cell.
 
-    ``h0`` ignores direction and scope; h0_lambda at lam 0 and sobolev at weight 0 are ``h0``.
+    ``h0`` ignores direction and scope; h0_lambda and h0_mean at lam 0 and sobolev at weight 0 are
+    ``h0``; what is at weight 0 only scaled has neither kernel nor direction.
     """
     metric = config.metric
     plain = (
         metric.name == "h0"
-        or (isinstance(metric, H0Lambda) and metric.lam == 0)
+        or (isinstance(metric, H0Lambda | H0Mean) and metric.lam == 0)
         or (isinstance(metric, Sobolev) and metric.weight == 0 and metric.h0_scale == 1)
     )
-    return {"_target_": "chandir.H0", "name": "h0"} if plain else metric.model_dump(by_alias=True)
+    if plain:
+        return {"_target_": "chandir.H0", "name": "h0"}
+    scaled = isinstance(metric, Sobolev | H0Norm) and metric.weight == 0
+    return metric.model_dump(by_alias=True) | (
+        {"lam": 1.0, "direction": "output"} if scaled else {}
+    )
 
 
 def _refuse_ignored(config: Config) -> None:
@@ -107,21 +114,54 @@ def _refuse_ignored(config: Config) -> None:
             "metric.weight=0 and metric.h0_scale=0: the gradient would vanish; set one above 0"
         )
     optimizer = config.optimizer
-    if isinstance(optimizer, Sgd) and optimizer.nesterov and optimizer.momentum == 0:
-        raise UserError(
-            "optimizer.nesterov=true has no effect with optimizer.momentum=0; set one of them"
-        )
+    if isinstance(optimizer, Sgd) and optimizer.momentum == 0:
+        for name in ("nesterov", "reset_momentum"):
+            if getattr(optimizer, name):
+                raise UserError(
+                    f"optimizer.{name}=true has no effect with optimizer.momentum=0; set one of "
+                    "them"
+                )
     named = owners("data.name").get("task", [])
     if data.name is not None and config.task.name not in named:
         raise UserError(
             f"data.name={data.name} has no effect on task={config.task.name}: expected none; "
             f"remove it, or choose task={one_of(named)}"
         )
+    if not data.verify and (data.source == "synthetic" or not config.task.checksums):
+        what = "data.source=synthetic" if config.task.checksums else f"task={config.task.name}"
+        raise UserError(
+            f"data.verify=false has no effect with {what}, for which there are no checksums; "
+            "remove it"
+        )
     if config.precision == "tf32" and config.device == "cpu":
         raise UserError("precision=tf32 has no effect on device=cpu; use fp32, or a CUDA device")
 
 
-def _row(config: Config) -> tuple[Row, list[str]]:
+def _refuse_unfit(config: Config) -> None:
+    """Refuse a network that makes something else than the task's own, the first of its table."""
+    task, model = config.task, config.model
+    wanted = stated("model", task.table1[0].model)["makes"]
+    if model.makes != wanted:
+        fit = [name for name in groups()["model"] if stated("model", name)["makes"] == wanted]
+        raise UserError(
+            f"model={model.name} makes {model.makes}: task={task.name} expects {wanted}; choose "
+            f"model={one_of(fit)}"
+        )
+
+
+def in_file(config: Config, group: str) -> dict[str, Any]:
+    """What the file of the group's choice says, with the task's shape filled in."""
+    shape = {f"${{task.shape.{key}}}": value for key, value in config.task.shape.items()}
+    text = stated(group, getattr(config, group).name)
+    return {key: shape.get(str(value), value) for key, value in text.items()}
+
+
+def every(row: Row, epochs: int) -> int:
+    """Epochs between two drops of the rate: the row's, in proportion to the epochs that are run."""
+    return max(1, round(row.every * epochs / row.epochs))
+
+
+def table_row(config: Config) -> tuple[Row, list[str]]:
     """Table 1's row, or the nearest one with a note on what was chosen instead."""
     task, name, model = config.task, config.optimizer.name, config.model.name
     rows = {(row.optimizer, row.model): row for row in task.table1}
@@ -172,7 +212,7 @@ def _labels(config: Config, row: Row) -> list[str]:
             labels.append(f"{size} {what} images")
     if config.model.label is not None:
         labels.append(config.model.label)
-    labels += _deviations(config, paper)
+    labels += _deviations(config, row, paper)
     if config.precision != "fp32":
         labels.append(f"precision {config.precision}")
     if config.data.source == "synthetic":
@@ -180,23 +220,27 @@ def _labels(config: Config, row: Row) -> list[str]:
     return labels
 
 
-def _deviations(config: Config, paper: str) -> list[str]:
-    """Settings of the task and of the network that are not those of their files."""
+def _deviations(config: Config, row: Row, paper: str) -> list[str]:
+    """Settings of task, schedule, network and optimizer that are not those of their files."""
     labels = []
+    assert config.task.epochs is not None
+    for key, expected in in_file(config, "task")["schedule"].items():
+        value = getattr(config.task.schedule, key)
+        if value != (every(row, config.task.epochs) if expected is None else expected):
+            usual = every(row, config.task.epochs) if expected is None else expected
+            labels.append(f"task.schedule.{key}={value:g} ({paper}: {usual:g})")
     scaled = config.task.scales.get("paper", {})
     # Rates and decay are Table 1's and labelled with it; LS's direction is what the paper varies.
     apart = {"name", "lr", "lr_g", "lr_d", "weight_decay", "direction", "scope"}
     settings = config.optimizer.model_dump(exclude=apart)
-    for group, part, extra, at_scale in (
-        ("task", config.task, config.task.model_extra, scaled),
-        ("model", config.model, config.model.model_extra, scaled.get("model", {})),
-        ("optimizer", config.optimizer, settings, {}),
+    for group, extra, at_scale in (
+        ("task", config.task.model_extra, scaled),
+        ("model", config.model.model_extra, scaled.get("model", {})),
+        ("optimizer", settings, {}),
     ):
-        usual = stated(group, part.name) | at_scale
+        usual = in_file(config, group) | at_scale
         for key, value in (extra or {}).items():
             expected = usual.get(key)
-            if str(expected).startswith("${task.shape."):
-                expected = config.task.shape.get(str(expected)[len("${task.shape.") : -1])
             if expected is None or str(expected).startswith("${") or value == expected:
                 continue
             labels.append(f"{group}.{key}={value} ({paper}: {expected})")

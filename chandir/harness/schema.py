@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chandir.harness.errors import UserError, nearest
+from chandir.harness.errors import UserError
+from chandir.harness.wording import sentence
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
 Direction = Literal["output", "input", "rasterized"]
 Scope = Literal["conv", "all"]
 
@@ -133,7 +135,7 @@ class Cosine(Node):
     """The learning rate falls as a half cosine to 0 over ``every`` epochs, then starts again."""
 
     name: Literal["cosine"]
-    every: Count | None
+    every: Count
 
 
 class Constant(Node):
@@ -160,7 +162,10 @@ class Row(Node):
 
 
 class Task(Built):
-    """What the harness reads of a task; further keys go to the task's constructor."""
+    """What the harness reads of a task; further keys go to the task's constructor.
+
+    ``checksums``: a fact of its file, whether the publisher's checksums or counts are at hand.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -170,17 +175,20 @@ class Task(Built):
     schedule: Annotated[Schedule, Field(discriminator="name")]
     table1: list[Row]
     in_paper: bool
+    checksums: bool
     scales: dict[Literal["paper", "short", "smoke"], dict[str, Any]]
 
 
 class Model(Built):
     """A network; further keys go to its constructor.
 
-    ``label``: a fact of its file, how it differs from the network that the paper trains.
+    Facts of its file: ``makes`` is what it gives for an image, which has to be what the task asks
+    for, and ``label`` how it differs from the network that the paper trains.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
+    makes: Literal["classes", "pixel classes", "images"]
     label: str | None = None
 
 
@@ -194,10 +202,10 @@ class Scale(Node):
 class Data(Node):
     """Where the data is and how far it is trusted."""
 
-    root: str
+    root: Text
     source: Literal["real", "synthetic"]
     verify: bool
-    name: str | None
+    name: Literal["mnist", "fashion-mnist"] | None
 
 
 class Checkpoint(Node):
@@ -210,8 +218,8 @@ class Checkpoint(Node):
 class Paths(Node):
     """Where run folders go, and the page at the end of a sweep."""
 
-    results: str
-    page: str | None
+    results: Text
+    page: Text | None
 
 
 class NoTracker(Node):
@@ -225,7 +233,7 @@ class Wandb(Node):
 
     name: Literal["wandb"]
     mode: Literal["offline", "online"]
-    project: Annotated[str, Field(min_length=1)]
+    project: Text
     entity: str | None
 
 
@@ -270,28 +278,4 @@ def check(composed: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(composed)
     except ValidationError as error:
-        raise UserError("\n".join(_sentence(problem) for problem in error.errors())) from None
-
-
-def _sentence(problem: Any) -> str:
-    # A discriminated union puts its tag into the location: ('metric', 'sobolev', 'lam').
-    where = [str(part) for part in problem["loc"]]
-    if where[0] in ("optimizer", "metric", "tracker") and len(where) > 2:
-        where.pop(1)
-    if where[:2] == ["task", "schedule"] and len(where) > 3:
-        where.pop(2)
-    key, value, context = ".".join(where), problem["input"], problem.get("ctx", {})
-    expectation = problem["msg"].removeprefix("Input should be ").removeprefix("a ")
-    guess = ""
-    if problem["type"] == "literal_error" and isinstance(value, str):
-        guess = nearest(
-            value,
-            [part.strip("' ") for part in context["expected"].replace(" or ", ", ").split(",")],
-        )
-    elif problem["type"] == "string_pattern_mismatch" and key == "device":
-        expectation = "auto, cpu, cuda or cuda:N"
-    elif problem["type"] == "extra_forbidden":
-        return f"{key}: there is no such setting; remove it"
-    elif problem["type"] == "missing":
-        return f"{key}: missing; its configuration file has to give it"
-    return f"{key}={value}: expected {expectation}{guess}"
+        raise UserError("\n".join(sentence(problem) for problem in error.errors())) from None

@@ -156,9 +156,9 @@ def _check_needs(planned: list[Job], elsewhere: bool = False) -> None:
     from chandir.harness import data, devices
 
     pending = [job for job in planned if not (job.folder / "final.json").exists()]
-    networks = {str(job.resolved.config.model): job.resolved.config for job in pending}
-    for config in networks.values():
-        data.build_model(config)
+    configs = [job.resolved.config for job in pending]
+    for config in {f"{each.model} {each.task.shape}": each for each in configs}.values():
+        data.check_network(config)
     for job in pending:  # cached: one load per data set
         config = job.resolved.config
         data.load(config, torch.device("cpu") if elsewhere else devices.select(config))

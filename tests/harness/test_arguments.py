@@ -35,6 +35,13 @@ from chandir.harness.sweep import prepare
         ("task.name=x", "not a setting"),
         ("metric._target_=os.remove", "not a setting"),
         ("metric.lam", "expected key=value"),
+        ("artefact=fig6", "artefact is not a setting: it follows from the choice of experiment"),
+        ("model.in_channels=3", "it follows from the choice of task"),
+        ("trial=range(0)", "an empty sweep"),
+        ("metric=glob(x*)", "an empty sweep"),
+        ("metric.lam=interval(0,1)", "expected values that can be listed"),
+        ("hydra/sweeper=basic", "remove it"),
+        ("hydra.launcher.worker=2", "did you mean 'hydra.launcher.workers'"),
     ],
 )
 def test_a_misspelt_argument_is_refused_with_the_nearest_name(argument: str, words: str) -> None:
@@ -45,23 +52,33 @@ def test_a_misspelt_argument_is_refused_with_the_nearest_name(argument: str, wor
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["metric.lam=-1"], "metric.lam=-1: expected greater than 0"),
-        (["metric.lam=0"], "metric.lam=0: expected greater than 0"),
-        (["metric=h0_lambda", "metric.lam=-0.5"], "expected greater than or equal to 0"),
-        (["metric.lam=abc"], "metric.lam=abc: expected valid number"),
-        (["metric.lam=nan"], "metric.lam=nan: expected finite"),
+        (["metric.lam=-1"], "metric.lam=-1: expected a number greater than 0"),
+        (["metric.lam=0"], "metric.lam=0: expected a number greater than 0"),
+        (["metric=h0_lambda", "metric.lam=-0.5"], "expected a number from 0 up"),
+        (["metric.lam=abc"], "metric.lam=abc: expected a valid number"),
+        (["metric.lam=nan"], "metric.lam=nan: expected a finite"),
         (["metric.weight=0", "metric.h0_scale=0"], "the gradient would vanish"),
         (["metric.direction=outptu"], "did you mean 'output'"),
         (["metric.scope=convs"], "did you mean 'conv'"),
-        (["task.epochs=0"], "task.epochs=0: expected greater than or equal to 1"),
-        (["task.epochs=1.5"], "task.epochs=1.5: expected valid integer"),
+        (["task.epochs=0"], "task.epochs=0: expected a number from 1 up"),
+        (["task.epochs=1.5"], "task.epochs=1.5: expected a valid integer"),
         (["task.batch_size=-8"], "task.batch_size=-8"),
         (["metric=h0_norm", "metric.weight=0", "metric.h0_scale=0"], "the gradient would vanish"),
         (
             ["optimizer.nesterov=true", "optimizer.momentum=0"],
             "no effect with optimizer.momentum=0",
         ),
+        (
+            ["optimizer.reset_momentum=true", "optimizer.momentum=0"],
+            "no effect with optimizer.momentum=0",
+        ),
         (["task.schedule.every=0"], "task.schedule.every=0"),
+        (["task=pascalvoc", "task.schedule.every=null"], "task.schedule.every=null"),
+        (["metric.direction=null"], "metric.direction=null: expected 'output'"),
+        (["optimizer=adam", "optimizer.betas=[0.9]"], "expected 2 of them"),
+        (["paths.results="], "paths.results=: expected some text"),
+        (["data.root="], "data.root=: expected some text"),
+        (["task=mnist-swap", "data.name=minst"], "did you mean 'mnist'"),
         (["optimizer.lr=0"], "optimizer.lr=0"),
         (["optimizer.momentum=1"], "optimizer.momentum=1"),
         (["device=gpu"], "device=gpu: expected auto, cpu, cuda or cuda:N"),
@@ -77,11 +94,38 @@ def test_a_misspelt_argument_is_refused_with_the_nearest_name(argument: str, wor
         (["model.shortcut=A"], "no effect with model=convnet"),
         (["data.name=mnist"], "data.name=mnist has no effect on task=digits"),
         (["device=cpu", "precision=tf32"], "precision=tf32 has no effect"),
+        (["data.verify=false"], "data.verify=false has no effect with task=digits"),
+        (
+            ["task=cifar10", "data.verify=false", "data.source=synthetic"],
+            "data.verify=false has no effect with data.source=synthetic",
+        ),
+        # A network that makes something else than the task asks for.
+        (["model=spade"], "task=digits expects classes; choose model=convnet, resnet56 or vgg16"),
+        (["task=pascalvoc", "model=resnet56"], "choose model=unet-r50"),
+        (["task=spade-cityscapes", "model=convnet"], "choose model=spade"),
     ],
 )
 def test_a_bad_value_is_refused_before_anything_runs(arguments: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         jobs(tuple(arguments))
+
+
+def test_a_setting_is_given_once() -> None:
+    with pytest.raises(UserError, match=r"metric.lam=1 has no effect before metric.lam=2"):
+        parse(["metric.lam=1", "metric.lam=2"])
+    with pytest.raises(UserError, match="trial=0 has no effect before trial=1"):
+        parse(["trial=0", "trial=1"])
+    assert len(parse(["metric=h0", "metric=h0"])) == 2
+
+
+def test_a_launchers_settings_are_its_own() -> None:
+    assert len(parse(["hydra/launcher=slurm", "hydra.launcher.partition=gpu"])) == 2
+    with pytest.raises(UserError, match=r"partitoin=gpu.*did you mean 'hydra.launcher.partition'"):
+        parse(["hydra/launcher=slurm", "hydra.launcher.partitoin=gpu"])
+    with pytest.raises(UserError, match=r"hydra.launcher.timeout_min=soon: .*Integer"):
+        parse(["hydra/launcher=slurm", "hydra.launcher.timeout_min=soon"])
+    with pytest.raises(UserError, match=r"hydra.launcher.workers=2: there is no such setting"):
+        parse(["hydra.launcher.workers=2", "hydra/launcher=basic"])
 
 
 def test_an_unknown_flag_and_a_plan_that_would_not_run_are_refused() -> None:

@@ -19,6 +19,7 @@ def cell_of(*arguments: str) -> str:
         ("metric=h0", "metric.scope=all"),
         ("metric=h0_lambda", "metric.lam=0"),
         ("metric=sobolev", "metric.weight=0"),
+        ("metric=h0_mean", "metric.lam=0"),
         ("metric=h0", "trial=7"),
         ("metric=h0", "paths.results=elsewhere"),
         ("metric=h0", "data.root=elsewhere"),
@@ -48,6 +49,33 @@ def test_the_same_numbers_are_the_same_cell(arguments: tuple[str, ...]) -> None:
 )
 def test_other_numbers_are_another_cell(arguments: tuple[str, ...]) -> None:
     assert cell_of(*arguments) != cell_of("metric=h0")
+
+
+def test_a_scaled_gradient_has_neither_kernel_nor_direction() -> None:
+    scaled = ("metric.weight=0", "metric.h0_scale=2")
+    assert cell_of(*scaled, "metric.lam=5", "metric.direction=input") == cell_of(*scaled)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tail"),
+    [
+        ((), "sobolev-output-conv"),
+        (("task.epochs=20", "optimizer.lr=0.01"), "sobolev-output-conv"),
+        (("scale=smoke",), "conv-smoke"),
+        (("optimizer.lr=0.2",), "conv-lr0.2"),
+        (("task.epochs=3", "data.source=synthetic"), "conv-epochs3-synthetic"),
+        (
+            ("optimizer.nesterov=true", "optimizer.weight_decay=0"),
+            "conv-weight_decay0-nesterovtrue",
+        ),
+        (("task.schedule.every=2", "precision=bf16"), "conv-every2-bf16"),
+        (("task=pascalvoc", "model.num_classes=19"), "conv-num_classes19"),
+        (("task=spade-cityscapes", "scale=smoke"), "conv-smoke"),
+        (("task=spade-cityscapes", "task.perceptual=/a/folder/vgg.pth"), "conv-perceptualvgg.pth"),
+    ],
+)
+def test_a_name_says_what_a_user_set(arguments: tuple[str, ...], tail: str) -> None:
+    assert cell_of(*arguments).rpartition("-")[0].endswith(tail)
 
 
 def test_h0_in_any_direction_is_planned_once() -> None:
@@ -90,6 +118,11 @@ def test_what_is_reduced_or_substituted_is_labelled() -> None:
     assert changed.resolved.labels == [
         "optimizer.weight_decay=0 (paper: 0.0005)",
         "optimizer.momentum=0.5 (paper: 0.9)",
+    ]
+    (slower,) = jobs(("task=mnist-swap", "task.schedule.every=50", "task.schedule.factor=0.5"))
+    assert slower.resolved.labels == [
+        "task.schedule.every=50 (paper: 40)",
+        "task.schedule.factor=0.5 (paper: 0.2)",
     ]
     (directed,) = jobs(("task=cifar10", "optimizer=LS", "optimizer.direction=output"))
     assert directed.resolved.labels == []
