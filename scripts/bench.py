@@ -3,8 +3,9 @@
     python scripts/bench.py metric
     python scripts/bench.py WHAT --help
 
-WHAT is a file of scripts/benchmarks. Each prints ratios of times that were taken alternately in one
-process, and writes them with ``--json FILE``, beside the hardware and the versions.
+WHAT is metric, step, pack, start or project (a file of scripts/benchmarks). Each prints ratios of
+times that were taken in turn in one run, and the limits that they should be held against;
+``--json FILE`` writes them beside the hardware, the versions and the commit.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ("__init__", "measure")  # not benchmarks, but what they use
+BENCHMARKS = ("metric", "step", "pack", "start", "project")
 
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark that the first argument names, with the others; return the exit status."""
-    known = sorted(p.stem for p in (ROOT / "scripts/benchmarks").glob("*.py"))
-    known = [name for name in known if name not in SHARED]
-    if not arguments or arguments[0] not in known:
+    if not arguments or arguments[0] not in BENCHMARKS:
         wrong = f"unknown benchmark {arguments[0]!r}; " if arguments else ""
-        print(f"{wrong}usage: bench.py {{{','.join(known)}}} [options]", file=sys.stderr)
+        print(f"{wrong}usage: bench.py {{{','.join(BENCHMARKS)}}} [options]", file=sys.stderr)
         return 2
     sys.path.insert(0, str(ROOT))
     return import_module(f"scripts.benchmarks.{arguments[0]}").main(arguments[1:])

@@ -4,8 +4,10 @@
 
 A step is forward, backward and SGD with momentum on one batch. After each step every way to
 transform its gradients is timed in turn: the library's metrics, the paper's formulation as it
-describes it (permute, repeat, cumsum), one dense product per tensor, and, as the bound, a copy that
-reads and writes each convolution's gradient once.
+describes it (permute, repeat, cumsum), one dense product per tensor, and a copy that reads and
+writes each convolution's gradient once. The limit is that traffic, counted, at the rate of one copy
+as large in the same run. VGG-16's layers of 512 channels get a table of their own. Needs torch
+alone.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 import chandir
 from chandir.axes import Target, select
 from chandir.handle import overwrite_gradients
-from scripts.benchmarks import measure
+from scripts.benchmarks import limits, measure, rates
 
 METRICS = {
     "h0_lambda, output": (chandir.H0Lambda(), "output", "conv"),
@@ -59,7 +61,38 @@ def paper_sobolev(grad: Tensor, lam: float = 1.0) -> Tensor:
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and write with --json; return the exit status."""
-    parser = argparse.ArgumentParser(prog="bench.py metric", description=__doc__.split("\n")[0])
+    options = _options(arguments)
+    device = torch.device(options.device)
+    batch = options.batch or (8 if device.type == "cpu" else 128)
+    torch.set_num_threads(options.threads)
+    print(f"{measure.heading(device)}; {options.clock} clock")
+    record: dict[str, Any] = {
+        "benchmark": "metric",
+        "environment": measure.environment(device),
+        "batch": batch,
+        "rounds": options.rounds,
+        "clock": options.clock,
+        "models": {},
+    }
+    rows = [(name, options.channels) for name in options.models]
+    if "vgg16" in options.models and options.channels is None:
+        rows.append(("vgg16", 512))
+    for name, channels in rows:
+        title = name if channels is None else f"{name}, {channels} channels"
+        found = _measure(name, device, batch, channels, options)
+        record["models"][title] = found
+        _print(title, batch, found)
+    if options.json:
+        measure.write(options.json, record)
+    return 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench.py metric",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--models", nargs="+", choices=("resnet56", "vgg16"), default=["resnet56", "vgg16"]
     )
@@ -68,24 +101,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--channels", type=int, help="only fibers with this many entries")
+    parser.add_argument("--clock", choices=measure.CLOCKS, default="wall", help="see measure.py")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args(arguments)
-    device = torch.device(options.device)
-    batch = options.batch or (8 if device.type == "cpu" else 128)
-    torch.set_num_threads(options.threads)
-    record: dict[str, Any] = {
-        "environment": measure.environment(device),
-        "batch": batch,
-        "models": {},
-    }
-    print(record["environment"])
-    for name in options.models:
-        seconds = _measure(_network(name), device, batch, options.rounds, options.channels)
-        record["models"][name] = seconds
-        _print(name, batch, seconds)
-    if options.json:
-        measure.write(options.json, record)
-    return 0
+    return parser.parse_args(arguments)
 
 
 def _network(name: str) -> nn.Module:
@@ -99,11 +117,15 @@ def _network(name: str) -> nn.Module:
 
 
 def _measure(
-    network: nn.Module, device: torch.device, batch: int, rounds: int, channels: int | None
-) -> dict[str, float]:
-    """Return the median seconds of a step, and of each way to transform its gradients."""
+    name: str,
+    device: torch.device,
+    batch: int,
+    channels: int | None,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Seconds of a step and of each way to transform its gradients; and what that has to move."""
     torch.manual_seed(0)
-    network.to(device).train()
+    network = _network(name).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
     images = torch.randn(batch, 3, 32, 32, device=device)
     labels = torch.randint(10, (batch,), device=device)
@@ -114,9 +136,9 @@ def _measure(
         optimizer.step()
 
     actions: dict[str, Callable[[], object]] = {"step": step}
-    for name, (metric, direction, scope) in METRICS.items():
+    for row, (metric, direction, scope) in METRICS.items():
         targets = _targets(network, direction, scope, channels)
-        actions[name] = lambda m=metric, t=targets: overwrite_gradients(m, t)  # type: ignore[misc]
+        actions[row] = lambda m=metric, t=targets: overwrite_gradients(m, t)  # type: ignore[misc]
     weights = [t.parameter for t in _targets(network, "output", "conv", channels)]
     sobolev = chandir.Sobolev()
     matrices = {
@@ -142,7 +164,16 @@ def _measure(
     actions["paper: sobolev, Eqs. (10)-(12)"] = lambda: paper(paper_sobolev)
     actions["plain: sobolev, n x n product"] = lambda: paper(dense)
     actions["copy, read and write once"] = copy
-    return measure.alternate(actions, rounds, device)
+    times = measure.alternate(actions, options.rounds, device, clock=options.clock)
+    counted = 2 * limits.size(weights)  # each gradient read and written
+    rate = rates.copy_rate(device, counted)
+    return {
+        "seconds": measure.medians(times),
+        "ratio_to_step": measure.ratios(times, "step"),
+        "counted_bytes": counted,
+        "copy_bytes_per_second": rate,
+        "counted_seconds": counted / rate,
+    }
 
 
 def _targets(network: nn.Module, direction: str, scope: str, channels: int | None) -> list[Target]:
@@ -152,10 +183,17 @@ def _targets(network: nn.Module, direction: str, scope: str, channels: int | Non
     return [t for t in targets if t.dim is None or t.parameter.shape[t.dim] == channels]
 
 
-def _print(name: str, batch: int, seconds: dict[str, float]) -> None:
-    step, copy = seconds["step"], seconds["copy, read and write once"]
-    print(f"\n{name}, batch {batch}: a step takes {1e3 * step:.1f} ms")
-    print(f"{'':32}{'ms':>9}{'% of a step':>14}{'x copy':>9}")
+def _print(title: str, batch: int, found: dict[str, Any]) -> None:
+    seconds, least = found["seconds"], found["counted_seconds"]
+    print(f"\n{title}, batch {batch}: a step takes {1e3 * seconds['step']:.1f} ms")
+    print(
+        f"counted: {found['counted_bytes'] / 1e6:.1f} MB to read and write; copies of that size "
+        f"run at {found['copy_bytes_per_second'] / 1e9:.1f} GB/s: at least {1e3 * least:.3f} ms"
+    )
+    print(f"{'':32}{'ms':>9}{'% of a step':>14}{'quartiles':>16}{'x counted':>11}")
     for action, taken in seconds.items():
         if action != "step":
-            print(f"{action:32}{1e3 * taken:9.3f}{100 * taken / step:14.2f}{taken / copy:9.2f}")
+            r = {key: 100 * value for key, value in found["ratio_to_step"][action].items()}
+            spread = f"{r['low']:.2f} to {r['high']:.2f}"
+            share = f"{r['median']:14.2f}{spread:>16}"
+            print(f"{action:32}{1e3 * taken:9.3f}{share}{taken / least:11.2f}")

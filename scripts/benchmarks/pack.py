@@ -1,11 +1,22 @@
-"""Time a sweep packed into processes against one trial after the other.
+r"""Time a sweep packed onto this machine against one trial after the other.
 
-    python scripts/bench.py pack
+    python scripts/bench.py pack                                   # the demo's 15 trials, on a CPU
     python scripts/bench.py pack experiment=demo --rounds 3
+    python scripts/bench.py pack task=cifar10 data.source=synthetic task.batch_size=8 \
+        task.epochs=2 precision=tf32 'trial=range(25)' --longer task.epochs=6
 
-Whole processes are timed, from the command to its last line, start included. Rows take turns and
-each starts from an empty folder. ``packed`` has one thread per trial and as many trials at a time
-as there are cores; the others run one trial after the other, with one thread and with all cores.
+Rows take turns, and each starts from an empty folder:
+
+- ``packed``: the local launcher as it comes, one thread per trial;
+- ``one by one``: the basic launcher, one trial after the other, with one thread and, on a CPU, with
+  all cores;
+- ``a process per trial``: each trial its own ``run.py``, started side by side: on a CPU as many at
+  a time as there are cores, on a GPU ``--processes``.
+
+Whole commands are timed, from start to last line. With ``--longer``, each row also runs under these
+overrides, and the difference gives the time of a step without what a process costs at its start.
+For CIFAR-10's networks the conventional DataLoader loop is then timed beside them, in this process.
+Other overrides go to every row.
 """
 
 from __future__ import annotations
@@ -15,46 +26,164 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from scripts.benchmarks import measure
+from chandir.harness.plan import Job, jobs
+from scripts.benchmarks import measure, peers, workload
 
-ONE_BY_ONE = "hydra/launcher=basic"
+PACKED, ONE, SEPARATE = "packed", "one by one, 1 thread", "a process per trial"
+CONVENTIONAL = "conventional DataLoader loop"
 
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and write with --json; return the exit status."""
-    parser = argparse.ArgumentParser(prog="bench.py pack", description=__doc__.split("\n")[0])
-    parser.add_argument("overrides", nargs="*", default=["experiment=demo"])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args(arguments)
-    cores = len(os.sched_getaffinity(0))
-    rows = {
-        f"packed, {cores} at a time, 1 thread": ["hydra/launcher=local", "threads=1"],
-        f"one by one, {cores} threads": [ONE_BY_ONE, f"threads={cores}"],
-        "one by one, 1 thread": [ONE_BY_ONE, "threads=1"],
+    options = _options(arguments)
+    device = torch.device(options.device)
+    overrides = [*options.overrides, f"device={options.device}"]
+    seconds = timed(overrides, options, device)
+    record: dict[str, Any] = {
+        "benchmark": "pack",
+        "environment": measure.environment(device),
+        "overrides": overrides,
+        "rounds": options.rounds,
+        "trials": len(_planned(overrides)),
+        "steps": _steps(overrides),
+        "processes": options.processes,
+        "workload": workload.identity(_planned(overrides)[0].resolved.config),
+        "seconds": measure.medians(seconds),
+        "ratio_to_packed": measure.ratios(seconds, PACKED),
     }
-    actions = {name: sweep([*options.overrides, *extra]) for name, extra in rows.items()}
-    seconds = measure.alternate(actions, options.rounds, torch.device("cpu"), warm_up=False)
-    packed = next(iter(seconds.values()))
-    print(" ".join(options.overrides))
-    print(f"{'':36}{'s':>8}{'/ packed':>10}")
-    for name, taken in seconds.items():
-        print(f"{name:36}{taken:8.1f}{taken / packed:10.2f}")
+    print(measure.heading(device))
+    print(f"{' '.join(overrides)}: {record['trials']} trials, {record['steps']:,} steps")
+    _print(record)
+    if options.longer:
+        record |= _marginal(overrides, seconds, options, device)
+        _print_marginal(record)
     if options.json:
-        record = {
-            "environment": measure.environment(torch.device("cpu")),
-            "overrides": options.overrides,
-            "rounds": options.rounds,
-            "seconds": seconds,
-            "ratio_to_packed": {name: taken / packed for name, taken in seconds.items()},
-        }
         measure.write(options.json, record)
     return 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench.py pack",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    cores = len(os.sched_getaffinity(0))
+    gpu = torch.cuda.is_available()
+    parser.add_argument("overrides", nargs="*", default=["experiment=demo"])
+    parser.add_argument("--longer", nargs="+", metavar="OVERRIDE", help="of a second, longer sweep")
+    parser.add_argument("--device", default="cuda" if gpu else "cpu")
+    parser.add_argument(
+        "--processes", type=int, default=cores, help="side by side (default: cores)"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--skip", nargs="*", default=[], help="rows that begin with one of these")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args(arguments)
+
+
+def rows(overrides: list[str], options: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    """What is timed, by name."""
+    cores = len(os.sched_getaffinity(0))
+    basic = [*overrides, "hydra/launcher=basic"]
+    found = {
+        PACKED: sweep([*overrides, "hydra/launcher=local", "threads=1"]),
+        ONE: sweep([*basic, "threads=1"]),
+        SEPARATE: separate([*overrides, "threads=1"], options.processes),
+    }
+    if options.device == "cpu" and cores > 1:
+        found[f"one by one, {cores} threads"] = sweep([*basic, f"threads={cores}"])
+    return {
+        name: action
+        for name, action in found.items()
+        if name == PACKED or not any(name.startswith(skip) for skip in options.skip)
+    }
+
+
+def timed(overrides: list[str], options: argparse.Namespace, device: torch.device) -> measure.Times:
+    """Every row in turn. A GPU is not this process's to wait for."""
+    return measure.alternate(
+        rows(overrides, options), options.rounds, torch.device("cpu"), warm_up=False
+    )
+
+
+def _marginal(
+    overrides: list[str], seconds: measure.Times, options: argparse.Namespace, device: torch.device
+) -> dict[str, Any]:
+    """Seconds of one trial's step in each row, from what the longer sweep takes more."""
+    keys = {override.partition("=")[0] for override in options.longer}
+    kept = [override for override in overrides if override.partition("=")[0] not in keys]
+    longer = [*kept, *options.longer]
+    more = _steps(longer) - _steps(overrides)
+    if more <= 0:
+        raise SystemExit(
+            f"--longer {' '.join(options.longer)}: {more} steps more: expected a sweep of more "
+            "steps; raise task.epochs"
+        )
+    again = timed(longer, options, device)
+    short, long = measure.medians(seconds), measure.medians(again)
+    each = {name: (long[name] - short[name]) / more for name in short}
+    negative = [name for name, taken in each.items() if taken <= 0]
+    for name in negative:  # noise was larger than the work: not a measurement
+        del each[name]
+    found = {"longer": longer, "more_steps": more, "too_noisy": negative}
+    config = _planned(overrides)[0].resolved.config
+    if config.task.name == "cifar10":
+        each[CONVENTIONAL] = conventional(config, device)
+    return {**found, "seconds_longer": long, "seconds_per_step": each}
+
+
+def conventional(config: Any, device: torch.device, steps: int = 20) -> float:
+    """Seconds of a step of the usual loop, its data from one worker process; fp32 or as asked."""
+    peer = workload.build(
+        [
+            "task=cifar10",
+            f"model={config.model.name}",
+            f"optimizer={config.optimizer.name}",
+            "metric=h0",
+            f"task.batch_size={config.task.batch_size}",
+            f"precision={config.precision}",
+            f"device={device.type}",
+        ],
+        device,
+        steps,
+    )
+    action = peers.conventional(peer, peers.batches(peer, 1), steps)
+    times = measure.alternate({CONVENTIONAL: action}, 3, device)
+    return measure.medians(times, steps)[CONVENTIONAL]
+
+
+def _planned(overrides: Sequence[str]) -> list[Job]:
+    return jobs(tuple(item for item in overrides if not item.startswith("hydra")))
+
+
+def _steps(overrides: Sequence[str]) -> int:
+    return sum(workload.steps(job) for job in _planned(overrides))
+
+
+def _print(record: dict[str, Any]) -> None:
+    print(f"{'':32}{'s':>9}{'trials/s':>10}{'/ packed':>10}  quartiles")
+    for name, taken in record["seconds"].items():
+        r = record["ratio_to_packed"][name]
+        row = f"{name:32}{taken:9.1f}{record['trials'] / taken:10.3f}{r['median']:10.2f}"
+        print(f"{row}  {r['low']:.2f} to {r['high']:.2f}")
+
+
+def _print_marginal(record: dict[str, Any]) -> None:
+    print(f"per step, without the start: {record['more_steps']:,} steps more")
+    each = record["seconds_per_step"]
+    for name in record["too_noisy"]:
+        print(f"{name:32} took no longer: not measured; take more rounds or steps")
+    for name, taken in each.items():
+        row = f"{name:32}{1e3 * taken:9.3f} ms a step"
+        print(f"{row}{taken / each[PACKED]:10.2f} x packed" if PACKED in each else row)
 
 
 def sweep(overrides: list[str]) -> Callable[[], object]:
@@ -62,12 +191,26 @@ def sweep(overrides: list[str]) -> Callable[[], object]:
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            paths = [f"paths.results={folder}/runs", "paths.page=null"]
-            subprocess.run(
-                [sys.executable, "run.py", *overrides, *paths],
-                cwd=measure.ROOT,
-                check=True,
-                capture_output=True,
-            )
+            _run([*overrides, f"paths.results={folder}/runs", "paths.page=null"], multirun=True)
 
     return run
+
+
+def separate(overrides: list[str], processes: int) -> Callable[[], object]:
+    """A process of run.py for each trial, so many side by side."""
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes) as pool:
+            own = [f"paths.results={folder}/runs", "paths.page=null"]
+            lines = [[*job.overrides, *own] for job in _planned(overrides)]
+            list(pool.map(_run, lines))
+
+    return run
+
+
+def _run(overrides: list[str], multirun: bool = False) -> None:
+    flags = ["-m"] if multirun else []
+    command = [sys.executable, "run.py", *flags, *overrides]
+    done = subprocess.run(command, cwd=measure.ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[1:])}: exit {done.returncode}\n{done.stderr[-2000:]}")

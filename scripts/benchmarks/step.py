@@ -1,38 +1,101 @@
-"""Time the harness's training step against bare loops that do the same work.
+"""Time the harness's training step against bare loops that do the same work, and its limit.
 
     python scripts/bench.py step
     python scripts/bench.py step --batch 128 --threads 2
+    python scripts/bench.py step --model vgg16 optimizer=adam precision=bf16
 
 Every row trains ResNet-56 (or another network) on CIFAR-10-shaped random images, augmented, with
 SGD, from the same weights; rows take turns, some steps each. ``bare`` is the shortest PyTorch loop
-over the same device-resident data; the harness adds the order of the epoch, the record of losses
+over the same device-resident data; ``harness`` adds the order of the epoch, the record of losses
 and scores, and the check that they are finite. ``DataLoader`` is the conventional data path: PIL
-images through torchvision's transforms.
+images through torchvision's transforms. On a GPU there are rows for channels_last, tf32, bf16 and
+the harness's own settings. Evaluation is timed likewise, and the data path alone.
+
+Below the rows: what a step has to move and compute, counted, and the least time that this device
+could take for it, from rates measured in the same run (see limits.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from chandir.harness import data, devices, optimizers
-from chandir.harness.loop import train_epoch
-from chandir.harness.plan import jobs
-from chandir.harness.schema import Config
-from chandir.harness.seeding import Streams
-from scripts.benchmarks import measure
+from chandir.harness.arguments import settings
+from scripts.benchmarks import measure, peers, rates, workload
+
+# Rows of the harness under other settings, on a GPU, where the configuration has them.
+VARIANTS = {
+    "harness, tf32": "precision=tf32",
+    "harness, bf16": "precision=bf16",
+    "harness, channels_last": "channels_last=true",
+    "harness, graphs": "graphs=true",
+    "harness, no graphs": "graphs=false",
+}
 
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and write with --json; return the exit status."""
-    parser = argparse.ArgumentParser(prog="bench.py step", description=__doc__.split("\n")[0])
+    options = _options(arguments)
+    device = torch.device(options.device)
+    batch = options.batch or (8 if device.type == "cpu" else 128)
+    overrides = [
+        "task=cifar10",
+        f"model={options.model}",
+        f"metric={options.metric}",
+        f"task.batch_size={batch}",
+        f"threads={options.threads}",
+        f"device={options.device}",
+        *options.overrides,
+    ]
+    ours = workload.build(overrides, device, options.steps, options.test_images)
+    actions, skipped = training(ours, overrides, options)
+    seconds = measure.alternate(actions, options.rounds, device, clock=options.clock)
+    tested = measure.alternate(peers.evaluations(ours), 3, device, clock=options.clock)
+    paths = measure.alternate(peers.data_paths(ours, options), 3, device, clock=options.clock)
+    counted = ours.count()
+    measured = rates.measured(device, ours.config.precision, counted.held)
+    each = measure.medians(seconds, options.steps)
+    print(measure.heading(device))
+    print(f"{' '.join(overrides)}; {options.clock} clock")
+    _table("training", "ms / step", each, measure.ratios(seconds, "bare"), "bare")
+    for line in skipped:
+        print(line)
+    same = {name: taken for name, taken in each.items() if name in ("bare", "harness")}
+    print(rates.text(counted, measured, min(same.values())))
+    per_image = measure.medians(tested, ours.test_images)
+    _table("evaluation", "ms / image", per_image, measure.ratios(tested, "bare"), "bare")
+    data_each = measure.medians(paths, options.steps)
+    _table("data path", "ms / step", data_each, measure.ratios(paths, "resident"), "resident")
+    if options.json:
+        record = {
+            "benchmark": "step",
+            "environment": measure.environment(device),
+            "workload": workload.identity(ours.config),
+            "overrides": overrides,
+            "rounds": options.rounds,
+            "clock": options.clock,
+            "seconds_per_step": each,
+            "ratio_to_bare": measure.ratios(seconds, "bare"),
+            "seconds_per_test_image": per_image,
+            "evaluation_ratio_to_bare": measure.ratios(tested, "bare"),
+            "data_seconds_per_step": data_each,
+            "skipped": skipped,
+            "limit": rates.record(counted, measured),
+        }
+        measure.write(options.json, record)
+    return 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench.py step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", help="of the configuration: precision=bf16, ...")
     parser.add_argument("--model", choices=("resnet56", "vgg16"), default="resnet56")
     parser.add_argument("--metric", choices=("h0", "h0_lambda", "sobolev"), default="h0")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -41,176 +104,47 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--steps", type=int, default=8, help="of a row in a round")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--workers", type=int, default=1, help="of the DataLoader")
+    parser.add_argument("--test-images", type=int, default=200, help="of an evaluation")
+    parser.add_argument("--clock", choices=measure.CLOCKS, default="wall", help="see measure.py")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args(arguments)
-    device = torch.device(options.device)
-    batch = options.batch or (8 if device.type == "cpu" else 128)
-    (job,) = jobs(
-        (
-            "task=cifar10",
-            f"model={options.model}",
-            f"metric={options.metric}",
-            f"task.batch_size={batch}",
-            f"threads={options.threads}",
-            f"device={options.device}",
-        )
-    )
-    config = job.resolved.config
-    devices.set_up(config, device)
-    images, labels = random_images(batch * options.steps)
-    actions = {
-        "bare": bare(config, images, labels, device),
-        "harness": harness(config, images, labels, device),
-    }
-    paths: dict[str, Callable[[], object]] = {"resident": resident(config, images, labels, device)}
-    for workers in dict.fromkeys((0, options.workers)):
-        loader = batches(config, images, labels, workers)
-        name = f"DataLoader, {workers} workers"
-        actions[name] = conventional(config, loader, options.steps, device)
-        paths[name] = loaded(loader, options.steps)
-    seconds = measure.alternate(actions, options.rounds, device)
-    data_seconds = measure.alternate(paths, options.rounds, device)
-    print(f"{options.model}, {options.metric}, batch {batch}, {device}, {options.threads} threads")
-    print(f"{'':26}{'ms / step':>10}{'/ bare':>8}")
+    return parser.parse_args(arguments)
+
+
+def _table(
+    title: str,
+    unit: str,
+    seconds: dict[str, float],
+    ratio: dict[str, dict[str, float]],
+    reference: str,
+) -> None:
+    print(f"{title:26}{unit:>11}{f'/ {reference}':>11}  quartiles")
     for name, taken in seconds.items():
-        print(f"{name:26}{1e3 * taken / options.steps:10.2f}{taken / seconds['bare']:8.3f}")
-    print(f"{'data path alone':26}{'ms / step':>10}{'/ ours':>8}")
-    for name, taken in data_seconds.items():
-        ratio = taken / data_seconds["resident"]
-        print(f"{name:26}{1e3 * taken / options.steps:10.3f}{ratio:8.1f}")
-    if options.json:
-        record = {
-            "environment": measure.environment(device),
-            "model": options.model,
-            "metric": options.metric,
-            "batch": batch,
-            "seconds_per_step": {name: taken / options.steps for name, taken in seconds.items()},
-            "data_seconds_per_step": {
-                name: taken / options.steps for name, taken in data_seconds.items()
-            },
-            "ratio_to_bare": {name: taken / seconds["bare"] for name, taken in seconds.items()},
-        }
-        measure.write(options.json, record)
-    return 0
+        r = ratio[name]
+        row = f"{name:26}{1e3 * taken:11.3f}{r['median']:11.3f}"
+        print(f"{row}  {r['low']:.3f} to {r['high']:.3f}")
 
 
-def random_images(count: int) -> tuple[Tensor, Tensor]:
-    """CIFAR-10-shaped noise: (n, 3, 32, 32) uint8 and (n,) int64. Steps do not take its content."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    return images, torch.randint(10, (count,), generator=generator)
-
-
-def network(config: Config, device: torch.device) -> nn.Module:
-    """The same weights for every row."""
-    torch.manual_seed(0)
-    return data.build_model(config).to(device).train()
-
-
-def harness(
-    config: Config, images: Tensor, labels: Tensor, device: torch.device
-) -> Callable[[], object]:
-    """One epoch of the harness."""
-    task = data.build(config)
-    task.hold((images, labels), (images[:1], labels[:1]), device)
-    model = network(config, device)
-    steppers = {"model": optimizers.build(config, model, "model")}
-    streams = Streams(0)
-    return lambda: train_epoch(task, model, steppers, streams, config, device, lambda: None)
-
-
-def bare(
-    config: Config, images: Tensor, labels: Tensor, device: torch.device
-) -> Callable[[], object]:
-    """The same data path and step, and nothing else."""
-    task = data.build(config)
-    task.hold((images, labels), (images[:1], labels[:1]), device)
-    model = network(config, device)
-    optimizer = optimizers.build(config, model, "model")
-    assert config.task.batch_size is not None
-
-    def steps() -> None:
-        order = torch.randperm(len(images), device=device)
-        uniforms = torch.rand(len(images), task.randoms, device=device)
-        size = config.task.batch_size or 1
-        for indices, draws in zip(order.split(size), uniforms.split(size), strict=True):
-            inputs, targets = task.batch(indices, draws)
-            loss = F.cross_entropy(model(inputs), targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-
-    return steps
-
-
-def conventional(
-    config: Config, loader: Iterator[tuple[Tensor, Tensor]], steps: int, device: torch.device
-) -> Callable[[], object]:
-    """The step over a DataLoader, as most code has it."""
-    model = network(config, device)
-    optimizer = optimizers.build(config, model, "model")
-
-    def run() -> None:
-        for inputs, targets in itertools.islice(loader, steps):
-            logits = model(inputs.to(device, non_blocking=True))
-            loss = F.cross_entropy(logits, targets.to(device, non_blocking=True))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-
-    return run
-
-
-def batches(
-    config: Config, images: Tensor, labels: Tensor, workers: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of a DataLoader with torchvision's transforms on PIL images."""
-    from torchvision import transforms
-
-    task = data.build(config)
-    transform = transforms.Compose(
-        [
-            transforms.ToPILImage(),
-            transforms.RandomCrop(32, padding=4),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(task.mean, task.std),
-        ]
-    )
-    pairs: Any = [(image, int(label)) for image, label in zip(images, labels, strict=True)]
-    loader: Any = torch.utils.data.DataLoader(
-        pairs,
-        batch_size=config.task.batch_size,
-        shuffle=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        collate_fn=lambda batch: (
-            torch.stack([transform(image) for image, _ in batch]),
-            torch.tensor([label for _, label in batch]),
-        ),
-    )
-    while True:
-        yield from loader
-
-
-def resident(
-    config: Config, images: Tensor, labels: Tensor, device: torch.device
-) -> Callable[[], object]:
-    """The harness's data path alone: an epoch of augmented batches, on the device."""
-    task = data.build(config)
-    task.hold((images, labels), (images[:1], labels[:1]), device)
-    size = config.task.batch_size or 1
-
-    def run() -> None:
-        order = torch.randperm(len(images), device=device)
-        uniforms = torch.rand(len(images), task.randoms, device=device)
-        for indices, draws in zip(order.split(size), uniforms.split(size), strict=True):
-            task.batch(indices, draws)
-
-    return run
-
-
-def loaded(loader: Iterator[tuple[Tensor, Tensor]], steps: int) -> Callable[[], object]:
-    """The conventional data path alone."""
-    return lambda: [None for _ in itertools.islice(loader, steps)]
+def training(
+    ours: workload.Workload, overrides: list[str], options: argparse.Namespace
+) -> tuple[dict[str, Callable[[], object]], list[str]]:
+    """The rows that train, and what was left out."""
+    device, steps = ours.device, options.steps
+    peer = workload.build(overrides, device, steps)
+    actions = {"bare": peers.bare(peer), "harness": ours.train()}
+    skipped = []
+    for workers in dict.fromkeys((0, options.workers)):
+        loader = peers.batches(ours, workers)
+        row = workload.build(overrides, device, 1)
+        actions[f"DataLoader, {workers} workers"] = peers.conventional(row, loader, steps)
+    if device.type == "cuda":
+        last = workload.build(overrides, device, steps)
+        last.task.channels_last = True
+        last.model.to(memory_format=torch.channels_last)
+        actions["bare, channels_last"] = peers.bare(last)
+        for name, setting in VARIANTS.items():
+            if setting.partition("=")[0] in settings():
+                variant = workload.build([*overrides, setting], device, steps)
+                actions[name] = variant.train()
+            else:
+                skipped.append(f"{name}: left out, there is no setting {setting}")
+    return actions, skipped

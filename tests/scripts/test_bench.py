@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from chandir import H0Lambda, Sobolev
-from scripts.benchmarks import metric
+from models.resnet56 import ResNet56
+from scripts.benchmarks import measure, metric, pack, start, step
 from tests import oracles
 
 ROOT = Path(metric.__file__).parents[2]
@@ -36,9 +38,14 @@ def test_metric_benchmark_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     torch.set_num_threads(before)
     record = json.loads(path.read_text())
     assert record["environment"]["torch"] == torch.__version__
-    seconds = record["models"]["resnet56"]
-    assert {"step", "sobolev, output", "paper: sobolev, Eqs. (10)-(12)"} <= set(seconds)
-    assert all(taken > 0 for taken in seconds.values())
+    found = record["models"]["resnet56"]
+    assert {"step", "sobolev, output", "paper: sobolev, Eqs. (10)-(12)"} <= set(found["seconds"])
+    assert all(taken > 0 for taken in found["seconds"].values())
+    assert found["counted_bytes"] == 2 * 4 * sum(
+        p.numel() for p in ResNet56().parameters() if p.dim() == 4
+    )
+    assert record["environment"]["sources"] == measure.sources()
+    assert record["environment"]["commit"] == measure.commit()["commit"]
     assert "% of a step" in capsys.readouterr().out
 
 
@@ -48,3 +55,65 @@ def test_dispatcher_names_what_there_is(arguments: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "metric" in done.stderr
+
+
+def test_clocks_ratios_and_medians() -> None:
+    taken = iter(range(100))
+    seconds = measure.alternate(
+        {"a": lambda: next(taken), "b": lambda: next(taken)}, 3, torch.device("cpu"), clock="cpu"
+    )
+    assert next(taken) == 8  # a round to warm up, and three
+    assert [len(times) for times in seconds.values()] == [3, 3]
+    times = {"a": [1.0, 2.0, 4.0], "b": [2.0, 2.0, 2.0]}
+    assert measure.medians(times, each=2) == {"a": 1.0, "b": 1.0}
+    assert measure.ratios(times, "b")["a"]["median"] == 1.0
+    assert measure.ratios(times, "b")["b"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+
+
+@pytest.mark.slow
+def test_step_benchmark_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "step.json"
+    sizes = ["--batch", "2", "--steps", "1", "--rounds", "1", "--test-images", "2"]
+    assert step.main([*sizes, "--device", "cpu", "--json", str(path), "optimizer=adam"]) == 0
+    record = json.loads(path.read_text())
+    assert set(record["seconds_per_step"]) >= {"bare", "harness", "DataLoader, 0 workers"}
+    assert record["workload"]["optimizer"] == "adam"
+    assert record["workload"]["batch_size"] == 2
+    counted = record["limit"]["counted"]
+    assert counted["optimizer"] == 7 * 4 * sum(p.numel() for p in ResNet56().parameters())
+    assert record["limit"]["least_seconds"] > 0
+    assert "at least" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_pack_benchmark_runs_each_row_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pack.json"
+    sweep = ["task.train_size=8", "task.test_size=8", "task.epochs=1", "trial=0,1"]
+    options = ["--device", "cpu", "--processes", "2", "--rounds", "1", "--json", str(path)]
+    longer = ["--longer", "task.epochs=40"]
+    assert pack.main([*sweep, *options, "--skip", "one by one", *longer]) == 0
+    record = json.loads(path.read_text())
+    assert set(record["seconds"]) == {pack.PACKED, pack.SEPARATE}
+    assert (record["trials"], record["steps"], record["more_steps"]) == (2, 2, 78)
+    assert set(record["seconds_per_step"]) | set(record["too_noisy"]) == set(record["seconds"])
+    assert "trials/s" in capsys.readouterr().out
+
+
+def test_pack_refuses_a_longer_sweep_that_is_not() -> None:
+    options = pack._options(["task=digits", "--longer", "task.epochs=1"])
+    seconds = {pack.PACKED: [1.0]}
+    with pytest.raises(SystemExit, match=r"expected a sweep of more steps"):
+        pack._marginal(["task=digits"], seconds, options, torch.device("cpu"))
+
+
+def test_pack_tells_a_sweep_that_failed() -> None:
+    with pytest.raises(SystemExit, match=r"(?s)exit 2.*metrics"):
+        pack.sweep(["metrics=h0"])()
+
+
+def test_every_process_of_start_has_its_limit() -> None:
+    options = argparse.Namespace(device="cpu", overrides=[])
+    assert set(start.rows(options)) == set(start.LIMITS)
+    start.process(start.rows(options)[start.TRIAL])()
