@@ -40,6 +40,7 @@ class Classification(ABC):
     num_classes: ClassVar[int]
     randoms: int = 0
     drop_last: ClassVar[bool] = False
+    static: ClassVar[bool] = True
     score: ClassVar[dict[str, Any]] = {
         "name": "test_accuracy",
         "better": "higher",

@@ -57,6 +57,7 @@ class Segmentation(ABC):
     name: ClassVar[str]
     randoms: ClassVar[int] = 4
     drop_last: ClassVar[bool] = False
+    static: ClassVar[bool] = False
     score: ClassVar[dict[str, Any]] = {
         "name": "test_iou",
         "better": "higher",

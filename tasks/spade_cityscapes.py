@@ -59,6 +59,7 @@ class SpadeCityscapes:
         "smallest": 1.0,
     }
     drop_last: ClassVar[bool] = True
+    static: ClassVar[bool] = False
     randoms: ClassVar[int] = 1
 
     # Known after load().

@@ -13,11 +13,13 @@ from chandir.harness.resolve import Resolved, every, in_file, table_row
 from chandir.harness.schema import Config
 
 # What cannot move a number, or is the trial itself. (device: numbers may differ in the last bits
-# between devices, but a sweep may continue on another machine; provenance records it.)
+# between devices, but a sweep may continue on another machine; provenance records it. graphs: a
+# replayed step is held to the plain one, see `graph`.)
 NOT_SCIENTIFIC = (
     "trial",
     "paths",
     "device",
+    "graphs",
     "tracker",
     "artefact",
     "on_error",

@@ -25,9 +25,13 @@ class LoadedTask(Protocol):
         randoms: how many uniform numbers the augmentation of one training sample takes.
         train_size: samples per epoch.
         checksum: SHA-256 of the data as used.
+        static: a training step is the same operations whatever its data, waits for no value from
+            the device, and has one player, whose loss is a function of ``model(x)``; a batch is a
+            tuple of tensors (b, ...). Such steps go into CUDA graphs and stacks.
     """
 
     score: dict[str, Any]
+    static: bool
     drop_last: bool
     randoms: int
     train_size: int

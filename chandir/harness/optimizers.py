@@ -88,13 +88,29 @@ def _base(settings: Sgd | Adam, groups: list[dict[str, Any]]) -> torch.optim.Opt
     assert settings.weight_decay is not None
     if isinstance(settings, Adam):
         first, second = settings.betas
-        return torch.optim.Adam(groups, betas=(first, second), weight_decay=settings.weight_decay)
+        # On CUDA the count of steps lives on the device, so that a graph can replay it.
+        on_cuda = groups[0]["params"][0].is_cuda
+        return torch.optim.Adam(
+            groups,
+            betas=(first, second),
+            weight_decay=settings.weight_decay,
+            capturable=on_cuda,
+        )
     return torch.optim.SGD(
         groups,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.nesterov,
     )
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's state, which may come from another kind of device."""
+    groups = [
+        saved | {key: own[key] for key in ("capturable",) if key in own}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict(state | {"param_groups": groups})
 
 
 def rate(schedule: Schedule, epoch: int) -> float:

@@ -34,13 +34,14 @@ PACKAGES = (
 )
 
 
-def provenance(config: Config, device: Any, checksum: str) -> dict[str, Any]:
+def provenance(config: Config, device: Any, checksum: str, lanes: int = 1) -> dict[str, Any]:
     """The content of ``provenance.json``.
 
     Args:
         config: the trial's.
         device: the torch device that it runs on.
         checksum: of its data, as used.
+        lanes: trials asked to train in one stack with it; 1 is alone.
     """
     return {
         **commit(),
@@ -51,6 +52,7 @@ def provenance(config: Config, device: Any, checksum: str) -> dict[str, Any]:
             "name": device_name(device),
             "threads": config.threads,
             "cores": os.cpu_count(),
+            "lanes": lanes,
         },
         "data": {"checksum": checksum},
         "determinism": config.determinism,

@@ -133,6 +133,8 @@ def _refuse_ignored(config: Config) -> None:
             f"data.verify=false has no effect with {what}, for which there are no checksums; "
             "remove it"
         )
+    if config.graphs is True and config.device == "cpu":
+        raise UserError("graphs=true has no effect on device=cpu; use auto, or a CUDA device")
     if config.precision == "tf32" and config.device == "cpu":
         raise UserError("precision=tf32 has no effect on device=cpu; use fp32, or a CUDA device")
 

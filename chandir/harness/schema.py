@@ -259,6 +259,7 @@ class Config(Node):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     precision: Literal["fp32", "tf32", "bf16"]
     determinism: Literal["fast", "reproducible", "exact"]
+    graphs: Literal["auto", True, False]
     threads: Count
     on_error: Literal["continue", "stop"]
     on_change: Literal["refuse", "restart", "continue"]

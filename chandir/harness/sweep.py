@@ -153,7 +153,7 @@ def _check_needs(planned: list[Job], elsewhere: bool = False) -> None:
     """
     import torch
 
-    from chandir.harness import data, devices
+    from chandir.harness import data, devices, graph
 
     pending = [job for job in planned if not (job.folder / "final.json").exists()]
     configs = [job.resolved.config for job in pending]
@@ -161,4 +161,7 @@ def _check_needs(planned: list[Job], elsewhere: bool = False) -> None:
         data.check_network(config)
     for job in pending:  # cached: one load per data set
         config = job.resolved.config
-        data.load(config, torch.device("cpu") if elsewhere else devices.select(config))
+        device = torch.device("cpu") if elsewhere else devices.select(config)
+        task = data.load(config, device)
+        if not elsewhere:
+            graph.wanted(config, task, device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from chandir import correlation
 from chandir.harness import checkpoint, data, devices, files, optimizers, signals
 from chandir.harness.claim import claim
 from chandir.harness.errors import UserError
-from chandir.harness.loop import steps_per_epoch, train_epoch
+from chandir.harness.loop import Epoch, Request, steps_per_epoch, train_epoch
 from chandir.harness.progress import Progress
 from chandir.harness.provenance import provenance, segment
 from chandir.harness.record import Record, result
@@ -23,6 +25,12 @@ from chandir.harness.resolve import Resolved
 from chandir.harness.schema import Config
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.tracker import Tracker
+
+Course = Generator[Request, Epoch, dict[str, Any]]  # a trial: asks for epochs, ends in its result
+
+
+class Retry(Exception):
+    """Thrown into a course: save what is done and leave; the trial is started again."""
 
 
 def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
@@ -42,6 +50,34 @@ def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
         UserError: for data or settings that do not fit; anything else is a fault of the program.
             The traceback is in ``error.txt``.
     """
+    trial = course(resolved, folder, bar)
+    go_on: Callable[[], Request] = partial(next, trial)
+    while True:
+        try:
+            request = go_on()
+        except StopIteration as done:
+            return dict(done.value)
+        try:
+            go_on = partial(trial.send, train_epoch(*request))
+        except BaseException as error:  # it is the trial's, which saves and tells
+            go_on = partial(trial.throw, error)
+
+
+def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -> Course:
+    """A trial, but for the training of its epochs, which whoever drives it is asked for.
+
+    Args:
+        resolved: the configuration.
+        folder: its run folder.
+        bar: show a progress bar, if this is a terminal.
+        lanes: trials that train in one stack with it, for the record.
+
+    Yields:
+        The epoch to train; takes what it measured. An error in it is thrown in.
+
+    Raises:
+        Retry: as thrown in, once the end of the last whole epoch is saved. Otherwise as `run`.
+    """
     record = Record(folder)
     if record.complete:
         return record.final()
@@ -53,8 +89,8 @@ def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
         saver = checkpoint.Saver(folder, resolved.config.checkpoint.seconds)
         tracker = Tracker(resolved.config.tracker, folder)
         try:
-            return _train(resolved, record, saver, tracker, bar)
-        except signals.Leave:
+            return (yield from _train(resolved, record, saver, tracker, bar, lanes))
+        except (signals.Leave, Retry):
             saver.flush()
             raise
         except Exception:
@@ -66,8 +102,13 @@ def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
 
 
 def _train(
-    resolved: Resolved, record: Record, saver: checkpoint.Saver, tracker: Tracker, bar: bool
-) -> dict[str, Any]:
+    resolved: Resolved,
+    record: Record,
+    saver: checkpoint.Saver,
+    tracker: Tracker,
+    bar: bool,
+    lanes: int,
+) -> Course:
     config = resolved.config
     device = devices.select(config)
     devices.set_up(config, device)
@@ -80,7 +121,7 @@ def _train(
         player: optimizers.build(config, network, player)
         for player, network in task.players(model).items()
     }
-    origin = provenance(config, device, task.checksum)
+    origin = provenance(config, device, task.checksum, lanes)
     state = _resume(record, config, origin, model, steppers, streams)
     origin["segments"] = [*state["segments"], segment(origin, state["epoch"])]
     record.open(resolved.plain() | {"score": task.score}, origin)
@@ -111,17 +152,16 @@ def _train(
     for epoch in range(state["epoch"] + 1, config.task.epochs + 1):
         start = time.monotonic()
         rates = optimizers.begin_epoch(steppers, config, epoch)
-        trained = train_epoch(task, model, steppers, streams, config, device, tick)
-        took = time.monotonic() - start
+        trained = yield Request(task, model, steppers, streams, config, device, tick)
         model.eval()
         last = epoch == config.task.epochs or trained.bad_step is not None
         with torch.no_grad(), devices.autocast(config, device):
             tested = task.evaluate(model, last)
         seconds += time.monotonic() - start
-        row = {"epoch": epoch, **rates, **trained.scores, **tested, "seconds": took}
+        row = {"epoch": epoch, **rates, **trained.scores, **tested, "seconds": trained.seconds}
         if "against" in task.score:
             row["generalisation_gap"] = row[task.score["against"]] - row[task.score["name"]]
-        row["images_per_second"] = images / max(took, 1e-9)
+        row["images_per_second"] = images / max(trained.seconds, 1e-9)
         record.append(row)
         rows.append(row)
         progress.epoch(row, config.task.epochs, task.score["name"])
@@ -204,7 +244,7 @@ def _resume(
         return new
     model.load_state_dict(state["model"])
     for name, optimizer in steppers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
+        optimizers.restore(optimizer, state["optimizers"][name])
     streams.restore(state["streams"])
     return state
 
