@@ -10,6 +10,13 @@ class UserError(ValueError):
     """A bad setting, a missing file, a busy trial: value, expectation and remedy in one message."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that the host or the device has no memory left."""
+    text = f"{type(error).__name__}: {error}"
+    signs = ("OutOfMemory", "MemoryError", "allocate memory", "ALLOC_FAILED")
+    return any(sign in text for sign in signs)
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the valid name most like ``word``, or the empty string.
 

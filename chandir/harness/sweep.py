@@ -10,7 +10,7 @@ from typing import Any
 
 from chandir.harness import cell, signals, summary
 from chandir.harness.arguments import parse
-from chandir.harness.errors import UserError
+from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.plan import Job, jobs
 from chandir.harness.resolve import resolve
 
@@ -127,12 +127,11 @@ def task(composed: dict[str, Any]) -> bool:
 
 
 def _remedy(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}"
-    if any(word in text for word in ("OutOfMemory", "MemoryError", "allocate memory")):
+    if out_of_memory(error):
         return (
             "\nout of memory: fewer hydra.launcher.workers, or a smaller task.batch_size (labelled)"
         )
-    if "No space left" in text or "Disk quota" in text:
+    if any(words in str(error) for words in ("No space left", "Disk quota")):
         return "\nfree some space; the same command continues"
     return ""
 

@@ -1,0 +1,268 @@
+"""Trials side by side: one stream of kernels trains several small networks at once.
+
+The networks of the lanes (trials of a stack) have one shape; their weights, data order, metrics,
+learning rates and optimizers' settings may differ. In an epoch, weights and buffers of all lanes
+lie in tensors (lanes, ...), and the lanes' own are views of these: optimizers, metrics and
+checkpoints know nothing of the stack. Forward and backward are those of the task, vectorised over
+the lanes by `torch.func.vmap`; each lane's optimizer then steps by itself. Nothing mixes lanes, so
+one that diverges changes no other's numbers.
+
+Last bits differ from those of a trial alone, since other kernels compute them: a stack takes
+``determinism=fast``, which is part of the cell. How many lanes there were is in provenance.json.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from chandir.harness import graph, loop, signals
+from chandir.harness.data import LoadedTask
+from chandir.harness.devices import autocast
+from chandir.harness.errors import out_of_memory
+from chandir.harness.files import to_json
+from chandir.harness.loop import Epoch, Request
+from chandir.harness.resolve import Resolved
+from chandir.harness.schema import Config
+from chandir.harness.trial import Retry, course
+
+Trial = tuple[Resolved, Path]  # and its run folder
+Named = dict[str, Tensor]
+
+
+def alike(config: Config) -> str:
+    """What trials of one stack have in common, as text."""
+    task = config.task
+    common = config.model_dump(
+        by_alias=True,
+        include={"model", "data", "device", "precision", "determinism", "graphs", "threads"},
+    )
+    return to_json([task.target, task.model_extra, task.batch_size, common])
+
+
+def unfit(config: Config, task: LoadedTask, device: torch.device) -> str:
+    """Why a trial cannot be part of a stack, with the remedy; empty if it can."""
+    if config.determinism != "fast":
+        return f"determinism={config.determinism} fixes the bits of a trial alone; set it to fast"
+    if not task.static:
+        return f"task={config.task.name} has no step that can be stacked; leave its trials apart"
+    if not _keeps_precision(config, device):
+        return f"precision={config.precision} is lost in a stack on {device.type}; use fp32"
+    return ""
+
+
+def _keeps_precision(config: Config, device: torch.device) -> bool:
+    """Whether a convolution computes in the precision asked for when vectorised, too."""
+    image, weight = torch.ones(1, 1, 3, 3, device=device), torch.ones(1, 1, 3, 3, device=device)
+    with autocast(config, device):
+        alone = F.conv2d(image, weight)
+        stacked = vmap(F.conv2d)(image[None], weight[None])
+    return bool(alone.dtype == stacked.dtype)
+
+
+class _Lane:
+    """A trial under way."""
+
+    def __init__(self, trial: Trial, lanes: int) -> None:
+        self.trial = trial
+        self.course = course(*trial, bar=False, lanes=lanes)
+        self.request: Request
+
+    def advance(
+        self, step: Callable[[], Request], ended: Callable[[Trial, Exception | None], object]
+    ) -> bool:
+        """Let the trial do what follows an epoch; whether it asks for another one."""
+        try:
+            self.request = step()
+            return True
+        except StopIteration:
+            ended(self.trial, None)
+        except Exception as error:
+            ended(self.trial, error)
+        return False
+
+    def leave(self, why: BaseException) -> None:
+        """Save the end of the last whole epoch."""
+        with suppress(type(why)):
+            self.course.throw(why)
+
+
+def run(
+    trials: Sequence[Trial], size: int, ended: Callable[[Trial, Exception | None], bool]
+) -> None:
+    """Run every trial, ``size`` side by side; one that ends makes room for the next.
+
+    Out of memory, the stack is halved: what it holds is saved and started again, fewer at a time.
+
+    Args:
+        trials: any number of the same `alike`.
+        size: lanes.
+        ended: told of each trial's end, with its error; false starts no further one.
+
+    Raises:
+        Leave: for a signal; every lane has saved the end of its last whole epoch.
+    """
+    waiting, lanes = deque(trials), list[_Lane]()
+
+    def tell(trial: Trial, error: Exception | None) -> None:
+        if not ended(trial, error):
+            waiting.clear()
+
+    try:
+        while lanes or waiting:
+            while waiting and len(lanes) < size:
+                lanes.append(_Lane(waiting.popleft(), size))
+                if not lanes[-1].advance(partial(next, lanes[-1].course), tell):
+                    lanes.pop()
+            if not _epoch(lanes, tell):
+                size = len(lanes) // 2
+                print(f"out of memory: {len(lanes)} lanes become {size}", flush=True)
+                waiting.extendleft(reversed(_give_up(lanes)))
+    except signals.Leave as leave:
+        for lane in lanes:
+            lane.leave(leave)
+        raise
+
+
+def _epoch(lanes: list[_Lane], ended: Callable[[Trial, Exception | None], object]) -> bool:
+    """One epoch of each lane, after which some are gone; False if there is no memory for it."""
+    requests = [lane.request for lane in lanes]
+    try:
+        if len(lanes) > 1:
+            epochs = train_epoch(requests)
+        else:
+            epochs = [loop.train_epoch(*request) for request in requests]
+        answers = [partial(lane.course.send, it) for lane, it in zip(lanes, epochs, strict=True)]
+    except Exception as error:
+        if out_of_memory(error) and len(lanes) > 1:
+            return False
+        answers = [partial(lane.course.throw, error) for lane in lanes]  # it is everyone's
+    pairs = list(zip(lanes, answers, strict=True))
+    lanes[:] = [lane for lane, answer in pairs if lane.advance(answer, ended)]
+    return True
+
+
+def _give_up(lanes: list[_Lane]) -> list[Trial]:
+    """Let every lane save and leave, and free its memory; the trials, to be started again."""
+    trials = [lane.trial for lane in lanes]
+    while lanes:
+        lanes.pop().leave(Retry())
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return trials
+
+
+def train_epoch(lanes: Sequence[Request]) -> list[Epoch]:
+    """One epoch of every lane.
+
+    Args:
+        lanes: requests of trials that are `alike`.
+    """
+    start, first = time.monotonic(), lanes[0]
+    orders = [
+        loop.batches_of_epoch(lane.task, lane.streams, lane.config, lane.device) for lane in lanes
+    ]
+    batches = [
+        (torch.stack([indices for indices, _ in step]), torch.stack([draws for _, draws in step]))
+        for step in zip(*orders, strict=True)
+    ]
+    models = [lane.model.train() for lane in lanes]
+    weights, buffers = _join(models)
+
+    def body(indices: Tensor, draws: Tensor) -> graph.Outcome:
+        return step(lanes, weights, buffers, indices, draws)
+
+    def tick() -> None:
+        for lane in lanes:
+            lane.tick()
+
+    optimizers = [optimizer for lane in lanes for optimizer in lane.optimizers.values()]
+    outcomes = graph.outcomes(body, batches, models, optimizers, first.config, first.task)
+    losses, scores = loop.tally(outcomes, len(batches), tick)
+    _part(models)
+    sizes = [len(indices) for indices, _ in orders[0]]
+    return [
+        loop.measured(
+            {player: values[:, k] for player, values in losses.items()},
+            {score: values[k] for score, values in scores.items()},
+            sizes,
+            start,
+        )
+        for k in range(len(lanes))
+    ]
+
+
+def step(
+    lanes: Sequence[Request], weights: Named, buffers: Named, indices: Tensor, draws: Tensor
+) -> graph.Outcome:
+    """One optimizer step of every lane, each on its own batch.
+
+    Args:
+        lanes: their requests.
+        weights: of all lanes, (lanes, ...) each.
+        buffers: likewise.
+        indices: (lanes, b) int64.
+        draws: (lanes, b, randoms).
+
+    Returns:
+        The player's losses (lanes,), and sums of the scores (lanes, ...).
+    """
+    task, network, _, _, config, device, _ = lanes[0]
+    ((player, _),) = lanes[0].optimizers.items()
+    batch = task.batch(indices.flatten(), draws.flatten(0, 1))
+
+    def loss_of(weights: Named, buffers: Named, *batch: Tensor) -> tuple[Tensor, Named]:
+        model: Any = partial(functional_call, network, (weights, buffers))
+        with autocast(config, device):
+            return task.loss(player, model, batch)
+
+    parts = [part.unflatten(0, (len(lanes), -1)) for part in batch]
+    measured: Any = vmap(loss_of, randomness="different")(weights, buffers, *parts)
+    losses, scores = measured
+    # The sum's gradient is 1 in every lane: a lane's NaN stays its own.
+    trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
+    gradients = torch.autograd.grad(losses.sum(), list(trained.values()))
+    for k, lane in enumerate(lanes):
+        own = dict(lane.model.named_parameters())
+        for name, gradient in zip(trained, gradients, strict=True):
+            own[name].grad = gradient[k]
+        lane.optimizers[player].step()
+    return {player: losses.detach()}, scores
+
+
+def _join(models: Sequence[nn.Module]) -> tuple[Named, Named]:
+    """Lay weights and buffers of all lanes side by side; the lanes' own become views of that."""
+    return (
+        _side_by_side([dict(model.named_parameters()) for model in models]),
+        _side_by_side([dict(model.named_buffers()) for model in models]),
+    )
+
+
+def _side_by_side(lanes: Sequence[Mapping[str, Tensor]]) -> Named:
+    together = {}
+    for name, first in lanes[0].items():
+        together[name] = torch.stack([lane[name].detach() for lane in lanes])
+        for lane, own in zip(lanes, together[name].unbind(), strict=True):
+            lane[name].data = own
+        together[name].requires_grad_(first.requires_grad)
+    return together
+
+
+def _part(models: Sequence[nn.Module]) -> None:
+    """Give every lane tensors of its own again: a checkpoint would save the whole stack."""
+    for model in models:
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.grad = None
+            tensor.data = tensor.data.clone()
