@@ -81,21 +81,22 @@ def _expand(line: Mapping[str, Any], entry: Mapping[str, Any], file: Any) -> Ite
         for name in line["arms"]:
             if line["kind"] == "equal":
                 yield _claim(line, entry, file, setup | shared, name, varied, shared)
-            else:
-                for own in varied:
-                    yield _claim(line, entry, file, setup | shared, name, [own], shared)
+                continue
+            for own, theirs in product(varied, _product(line.get("vary_baseline", {}))):
+                yield _claim(line, entry, file, setup | shared, name, [own], shared, theirs)
 
 
 def _claim(
     line: Mapping[str, Any], entry: Mapping[str, Any], file: Any, setup: dict[str, Any],
     name: str, varied: list[dict[str, Any]], shared: dict[str, Any],
+    theirs: Mapping[str, Any] = {},
 ) -> Claim:  # fmt: skip
     known, kind = file["arms"], line["kind"]
     places = [line["at"], line["against"]] if kind == "trend" else [{}]
     arms = tuple(_arm(name, setup | places[0], known, own) for own in varied)
     base = line.get("baseline")
     names = [name, *([base] if base else [])]
-    baseline = [_arm(each, setup | places[0], known) for each in names[1:]]
+    baseline = [_arm(each, setup | places[0], known, theirs) for each in names[1:]]
     for place in places[1:]:
         baseline += [_arm(each, setup | place, known) for each in names]
     value, smallest = line.get("value", "score"), None

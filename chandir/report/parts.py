@@ -84,8 +84,9 @@ def parts(artefacts: Sequence[Artefact], cells: Sequence[Cell]) -> list[Part]:
 
 def _groups(artefact: Artefact, cells: Sequence[Cell]) -> list[Group]:
     groups: dict[str, list[Arm]] = {}
+    rates = {dict(own.where).get("optimizer.lr") for own in artefact.arms}
     for own in artefact.arms:
-        groups.setdefault(_place(own), []).append(own)
+        groups.setdefault(_place(own, len(rates) > 1), []).append(own)
     several = len(groups) > 1
     found = []
     for place, arms in groups.items():
@@ -107,7 +108,8 @@ def _full(sample: Sample) -> bool:
     return config["scale"]["name"] == "paper" and config["data"]["source"] == "real"
 
 
-def _place(own: Arm) -> str:
+def _place(own: Arm, rate: bool) -> str:
     where = dict(own.where)
     names = [str(where["data.name"])] if "data.name" in where else []
-    return ", ".join([*names, f"batch size {where['task.batch_size']}"])
+    names.append(f"batch size {where['task.batch_size']}")
+    return ", ".join([*names, *([f"lr {where['optimizer.lr']:g}"] if rate else [])])

@@ -126,3 +126,11 @@ def test_a_publications_commits_are_in_the_history(folder: Path) -> None:
     for commit in {row["commit"] for row in table(folder / "scores.csv")}:
         found = subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=ROOT)
         assert found.returncode == 0, commit
+
+
+def test_what_is_alike_is_in_the_headline_where_we_asked(tmp_path: Path) -> None:
+    planted.digits(tmp_path / "runs", epochs=2)
+    publication.publish(tmp_path / "runs", tmp_path / "results" / "digits")
+    text = publication.headline(tmp_path / "results")
+    assert "| sobolev within 0.5 of sobolev, input |  | 0.00 [" in text
+    assert "| sobolev better than h0_mean |  | +0.60 [" in text

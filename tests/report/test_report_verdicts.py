@@ -307,3 +307,22 @@ def test_what_is_inconclusive_says_how_many_trials_would_settle_it(tmp_path):
         ("spread", "sobolev varies less than h0"): r"ratio that counts \(0\.1\) needs \d+ trials",
     }.items():
         assert re.search(expected, said[key]), said[key]
+
+
+def test_a_gain_is_held_against_every_learning_rate(tmp_path):
+    """What our own question varies is no deviation; another reduction still is."""
+    planted.digits(tmp_path, epochs=2)
+    planted.digits_rates(tmp_path, epochs=2)
+    own = [a for a in artefacts() if a.name == "variant-digits-lr"]
+    (part,) = parts(own, cells(settle(read(tmp_path))))
+    assert not part.missing
+    assert [group.name for group in part.groups] == [
+        f"batch size 8, lr {lr}" for lr in ("0.0025", "0.005", "0.01", "0.02", "0.04")
+    ]
+    said = {f.claim.text: f.judgement.verdict for f in part.findings if not f.claim.context}
+    assert said["sobolev better than h0, lr 0.005"] is Verdict.YES
+    assert said["sobolev better than h0, lr 0.01"] is Verdict.YES
+    assert said["sobolev better than h0, lr 0.02"] is Verdict.INCONCLUSIVE
+    same = [f for f in part.findings if f.claim.context == "lr 0.02"]
+    assert {f.judgement.verdict for f in same} == {Verdict.YES}
+    assert {round(f.contrast.value, 6) for f in same} == {0.5}
