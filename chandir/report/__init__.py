@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 
-def build(runs: Path | str, out: Path | str) -> Path:
+def build(runs: Path | str, out: Path | str, links: bool = True) -> Path:
     """Write tables, figures and the page of every run below `runs` into `out`.
 
     An empty `runs` gives a page that says which commands fill it. What no run folder holds is read
@@ -21,6 +21,7 @@ def build(runs: Path | str, out: Path | str) -> Path:
     Args:
         runs: A results folder, or any folder between it and a trial.
         out: Where ``index.html``, ``tables/`` and ``figures/`` go; made if it is missing.
+        links: Whether the page links to run folders; not where it travels without them.
 
     Returns:
         The path of ``index.html``. ``summary.json`` beside it holds the numbers for programs, see
@@ -66,7 +67,7 @@ def build(runs: Path | str, out: Path | str) -> Path:
     shown = {id(sample.cell) for part in pieces for sample in part.samples}
     sections = [page.Section(own, figures.of_task(own, shown, drawn)) for own in tasks]
     content = page.Content(trials, exhibits, sections, figures.general(drawn), *apart)
-    return _write(out / "index.html", page.render(content, out))
+    return _write(out / "index.html", page.render(content, out, links))
 
 
 def _sheets(folder: Path, name: str, sheets: list[Sheet]) -> None:

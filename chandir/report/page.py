@@ -103,8 +103,11 @@ class Content:
     speed: Sheet | None
 
 
-def render(content: Content, out: Path) -> str:
-    """Return the page; links are relative to `out`, the folder in which it will lie."""
+def render(content: Content, out: Path, links: bool = True) -> str:
+    """Return the page; links are relative to `out`, the folder in which it will lie.
+
+    Without `links` the names of run folders are plain text.
+    """
     import jinja2
     from markupsafe import Markup
 
@@ -153,6 +156,7 @@ def render(content: Content, out: Path) -> str:
         forest=forest,
         image=lambda drawing: Markup(inline(drawing)),
         pictures=pictures,
+        links=links,
         link=lambda path: os.path.relpath(path, out).replace(os.sep, "/"),
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ def publish(runs: Path, out: Path) -> Path:
             f"{loose[0].folder}: expected a commit that others can check out; commit, and run them "
             "anew in a clean clone"
         )
-    page = report.build(runs, out)
+    page = report.build(runs, out, links=False)
     _table(out / "scores.csv", [_score(trial) for trial in complete])
     text = json.dumps(_origins(complete), indent=1, ensure_ascii=False)
     (out / "provenance.json").write_text(text + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import statistics
 import subprocess
 from collections import defaultdict
@@ -27,6 +28,9 @@ def test_a_publication_holds_every_score_and_where_it_is_from(tmp_path: Path) ->
     fake_runs.trial(tmp_path / "runs", 7, fake_runs.H0, 1.0, status="incomplete")
     page = publication.publish(tmp_path / "runs", tmp_path / "results" / "demo")
     assert page.exists()
+    for link in re.findall(r'href="([^"#:]+)"', page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), link
+        assert ".." not in link, "it travels without the run folders"
     scores = table(page.parent / "scores.csv")
     assert len(scores) == 15
     assert {row["commit"] for row in scores} == {"0123456789abcdef0123456789abcdef01234567"}
