@@ -45,7 +45,7 @@ def roll_up(parts: Sequence[Part]) -> Sheet:
     caption = (
         "The paper's claims: how many have which verdict. Direction: of those not comparable, how "
         "many agree and how many are opposite; the others are open. Levels: means that agree, of "
-        "all."
+        "those judged."
     )
     return Sheet(caption, tuple(titles[i] for i in keep), lines, (), tuple(values))
 
@@ -55,6 +55,17 @@ def totals(parts: Sequence[Part]) -> dict[Verdict, int]:
     claims = [f for part in parts if not part.artefact.ours for f in part.findings]
     counts = Counter(f.judgement.verdict for f in claims if f.claim.kind != "level")
     return {verdict: counts[verdict] for verdict in Verdict if counts[verdict]}
+
+
+def directions(parts: Sequence[Part]) -> str:
+    """Which way those of the paper's claims went that are not comparable; empty without any."""
+    claims = [f for part in parts if not part.artefact.ours for f in part.findings]
+    counts = Counter(
+        f.judgement.towards for f in claims
+        if f.judgement.verdict is Verdict.NOT_COMPARABLE and f.claim.kind != "level"
+    )  # fmt: skip
+    words = {"agrees": "agree in direction", "open": "open", "opposite": "opposite"}
+    return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
 
 
 def own(parts: Sequence[Part]) -> Sheet:
@@ -124,7 +135,7 @@ def _counts(findings: Sequence[Finding]) -> Counter[str]:
         verdict = f.judgement.verdict
         if f.claim.kind == "level":
             counts["Levels"] += verdict is Verdict.AGREES
-            counts["levels"] += 1
+            counts["levels"] += verdict in (Verdict.AGREES, Verdict.DIFFERS)
         else:
             counts.update(title for title, some in _COLUMNS.items() if verdict in some)
             counts[f.judgement.towards] += verdict is Verdict.NOT_COMPARABLE

@@ -132,6 +132,7 @@ def render(content: Content, out: Path, links: bool = True) -> str:
         roll_up=overview.roll_up(parts),
         own=overview.own(parts),
         totals=overview.totals(parts),
+        directions=overview.directions(parts),
         behaviour=overview.behaviour(),
         digest=declared.digest(),
         beside=beside,

@@ -70,6 +70,11 @@ class Part:
         return found
 
     @property
+    def reduced(self) -> bool:
+        """Whether any of it ran at a smaller scale or on stand-in data."""
+        return not all(_full(sample) for sample in self.samples)
+
+    @property
     def samples(self) -> list[Sample]:
         """Everything that it shows."""
         return [sample for group in self.groups for sample in group.present]

@@ -251,6 +251,8 @@ def test_runs_outside_the_protocol_are_a_family_of_their_own(tmp_path):
     assert {f.judgement.towards for f in part.findings} == {"agrees"}
     assert gains[0].judgement.detail == "; ".join([*labels, "direction agrees"])
     assert part.findings[-1].judgement.detail.endswith("likeness agrees")
+    assert overview.directions([part]) == "28 agree in direction"
+    assert part.reduced
     sheet = overview.roll_up([part])
     assert dict(zip(sheet.header, sheet.body[0], strict=True)) == {
         "Artefact": "Figure 6: accuracy over lambda", "Not comparable": "28",
