@@ -145,7 +145,8 @@ def _effect(found: Mapping[str, Any]) -> str:
     places = _places(found)
     text = number(found["difference"], places, sign=True)
     pair = found["interval"]
-    return f"{text} {interval((pair[0], pair[1]), places, sign=True)}" if pair else text
+    text = f"{text} {interval((pair[0], pair[1]), places, sign=True)}" if pair else text
+    return f"log sd ratio {text}" if found["kind"] == "spread" else text
 
 
 def _paper(found: Mapping[str, Any]) -> str:
@@ -162,7 +163,8 @@ def _trials(found: Mapping[str, Any]) -> str:
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
-    towards = f", direction {found['direction']}" if found["direction"] else ""
+    word = "likeness" if found["kind"] == "equal" else "direction"
+    towards = f", {word} {found['direction']}" if found["direction"] else ""
     return f"{found['verdict']}{towards}"
 
 
