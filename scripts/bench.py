@@ -5,7 +5,8 @@
 
 WHAT is metric, step, pack, start or project (a file of scripts/benchmarks). Each prints ratios of
 times that were taken in turn in one run, and the limits that they should be held against;
-``--json FILE`` writes them beside the hardware, the versions and the commit.
+``--json FILE`` writes them beside the hardware, the versions and the commit. ``targets FOLDER``
+holds such files against the project's targets.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHMARKS = ("metric", "step", "pack", "start", "project")
+BENCHMARKS = ("metric", "step", "pack", "start", "project", "targets")
 
 
 def main(arguments: list[str]) -> int:

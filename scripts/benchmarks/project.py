@@ -7,7 +7,7 @@ One step time is measured for each task x model x batch size x optimizer, with t
 by the harness's own training on stand-in data (see workload.py), and the time of an evaluation
 likewise. Extrapolated are the paper's steps and epochs, and the same time for every metric and
 direction. ``packed`` has the step times of ``bench.py pack --longer ... --json FILE``, given with
-``--pack``, measured at the same precision on the same device; evaluations stay as measured. The
+``--pack``, at the same precision on the same device, which hold that sweep's own evaluations. The
 limit is what the steps have to move and compute, counted, at rates measured in this run: traffic
 from main memory, for trials side by side leave nothing in a cache; evaluations are not in it.
 
@@ -40,9 +40,7 @@ def main(arguments: list[str]) -> int:
     artefacts = planned(options.overrides)
     kinds = wanted(artefacts, options.only)
     print(measure.heading(device), flush=True)
-    print(
-        f"{'measured, Sobolev metric':44}{'ms / step':>11}{'limit':>9}{'x limit':>9}{'packed':>9}"
-    )
+    print(f"{'measured, Sobolev metric':44}{'ms / step':>11}{'limit':>9}{'x limit':>9}")
     found: dict[Kind, Measured] = {}
     skipped: dict[str, str] = {}
     start = time.monotonic()
@@ -149,6 +147,9 @@ def take_packed(found: dict[Kind, Measured], options: argparse.Namespace, device
     """Take packed step times from records of `pack`; say which were, and why others were not."""
     notes = []
     for path in options.pack:
+        if not path.exists():
+            notes.append(f"{path}: not used, there is no such file")
+            continue
         record = json.loads(path.read_text(encoding="utf-8"))
         each = record.get("seconds_per_step", {}).get("packed")
         of = record.get("workload", {})

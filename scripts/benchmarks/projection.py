@@ -31,7 +31,7 @@ class Measured:
     Attributes:
         step: of the harness alone on the device.
         evaluation: of a test set of the paper's size.
-        packed: a trial's share of a step with others beside it.
+        packed: a trial's share of a step with others beside it, its evaluations included.
         limit: the least that a step takes.
     """
 
@@ -45,8 +45,9 @@ class Measured:
         """Of a whole trial: "one by one", "packed" or "limit"."""
         if column == "limit":
             return self.limit * trial.steps
-        each = self.packed if column == "packed" else self.step
-        return None if each is None else each * trial.steps + (self.evaluation or 0) * trial.epochs
+        if column == "packed":
+            return None if self.packed is None else self.packed * trial.steps
+        return self.step * trial.steps + (self.evaluation or 0) * trial.epochs
 
 
 COLUMNS = ("one by one", "packed", "limit")

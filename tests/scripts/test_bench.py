@@ -91,11 +91,13 @@ def test_pack_benchmark_runs_each_row_to_its_end(
 ) -> None:
     path = tmp_path / "pack.json"
     sweep = ["task.train_size=8", "task.test_size=8", "task.epochs=1", "trial=0,1"]
-    options = ["--device", "cpu", "--processes", "2", "--rounds", "1", "--json", str(path)]
+    options = ["--device", "cpu", "--processes", "1", "--rounds", "1", "--json", str(path)]
     longer = ["--longer", "task.epochs=40"]
-    assert pack.main([*sweep, *options, "--skip", "one by one", *longer]) == 0
+    assert pack.main([*sweep, *options, "--few", "1", *longer]) == 0
     record = json.loads(path.read_text())
-    assert set(record["seconds"]) == {pack.PACKED, pack.SEPARATE}
+    assert {pack.PACKED, pack.SEPARATE, pack.ONE} <= set(record["seconds"])
+    assert record["trials_of_row"][pack.PACKED] == 2
+    assert record["trials_of_row"][pack.ONE] == record["trials_of_row"][pack.SEPARATE] == 1
     assert (record["trials"], record["steps"], record["more_steps"]) == (2, 2, 78)
     assert set(record["seconds_per_step"]) | set(record["too_noisy"]) == set(record["seconds"])
     assert "trials/s" in capsys.readouterr().out
@@ -105,12 +107,12 @@ def test_pack_refuses_a_longer_sweep_that_is_not() -> None:
     options = pack._options(["task=digits", "--longer", "task.epochs=1"])
     seconds = {pack.PACKED: [1.0]}
     with pytest.raises(SystemExit, match=r"expected a sweep of more steps"):
-        pack._marginal(["task=digits"], seconds, options, torch.device("cpu"))
+        pack._marginal(["task=digits"], seconds, options)
 
 
 def test_pack_tells_a_sweep_that_failed() -> None:
     with pytest.raises(SystemExit, match=r"(?s)exit 2.*metrics"):
-        pack.sweep(["metrics=h0"])()
+        pack.sweep(["metrics=h0"])
 
 
 def test_every_process_of_start_has_its_limit() -> None:

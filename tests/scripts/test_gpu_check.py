@@ -1,0 +1,162 @@
+"""The check of a GPU: what cannot run is named, the rest runs, and targets are told as they are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts import gpu_check, gpu_oracles
+from scripts.benchmarks import targets
+from scripts.gpu_check import Part
+
+
+def metric_record(share: float, times: float, device: str = "cpu") -> dict:
+    rows = ("h0_lambda, output", "sobolev, output")
+    return {
+        "benchmark": "metric",
+        "environment": {"device": device},
+        "batch": 8 if device == "cpu" else 128,
+        "models": {
+            "resnet56": {"ratio_to_step": {row: {"median": share} for row in rows}},
+            "vgg16, 512 channels": {
+                "seconds": dict.fromkeys(rows, times),
+                "counted_seconds": 1.0,
+            },
+        },
+    }
+
+
+def test_the_library_equals_the_formulas() -> None:
+    assert not gpu_oracles.gradients(torch.device("cpu"))
+
+
+def test_oracles_see_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = dict.fromkeys(gpu_oracles.RESPONSES, lambda mu, n: torch.ones_like(mu))
+    monkeypatch.setattr(gpu_oracles, "RESPONSES", plain)
+    monkeypatch.setattr(gpu_oracles, "SIZES", (16,))
+    wrong = "\n".join(gpu_oracles.gradients(torch.device("cpu")))
+    assert "H0Lambda(lam=2.0), n = 16, torch.float32: off by" in wrong
+    assert "H0()" not in wrong
+
+
+def test_targets_are_met_missed_or_not_measured() -> None:
+    rows = targets.judge({"metric.json": metric_record(0.02, 1.2)}, "cpu")
+    verdicts = {row["target"]: (row["verdict"], row["measured"]) for row in rows}
+    assert verdicts["h0_lambda, % of a ResNet-56 step at batch 8"] == ("missed", 2.0)
+    assert verdicts["sobolev, % of a ResNet-56 step at batch 8"] == ("met", 2.0)
+    assert verdicts["sobolev on VGG-16's 512 channels, x counted traffic"] == ("met", 1.2)
+    assert verdicts["harness over a bare loop"] == ("not measured", None)
+    assert not any("24 hours" in row["target"] for row in rows)  # a GPU's
+    text = targets.table(rows)
+    assert "| at most 1 | 2 | **missed** | metric.json, batch 8 |" in text
+    assert "|  | **not measured** |  |" in text
+
+
+def test_gpu_targets_by_hand() -> None:
+    each = {"packed": 1.0, "one by one, 1 thread": 9.0, "conventional DataLoader loop": 4.0}
+    pack = {"benchmark": "pack", "environment": {"device": "cuda"}, "seconds_per_step": each}
+    sizes = {8: {"model": "resnet56", "batch_size": 8}, 128: {"model": "resnet56"}}
+    sizes[128]["batch_size"] = 128
+    hours = {"packed": None, "one by one": 30.0, "limit": 18.0}
+    project = {"benchmark": "project", "environment": {"device": "cuda"}, "artefacts": {}}
+    project["artefacts"] = {"Table 2": {"hours": hours}}
+    records = {f"{batch}": pack | {"workload": size} for batch, size in sizes.items()}
+    rows = targets.judge({**records, "project": project}, "cuda")
+    found = {row["target"]: (row["verdict"], row["measured"]) for row in rows}
+    assert found[targets.SPEEDUP.format(8, "one by one")] == ("missed", 9.0)
+    assert found[targets.SPEEDUP.format(128, "a conventional loop")] == ("met", 4.0)
+    table2 = "Table 2, x the larger of 24 hours and 1.5 times the counted limit"
+    assert found[table2] == ("missed", pytest.approx(30 / 27))
+    hours["packed"] = 20.0
+    rows = targets.judge({"project": project}, "cuda")
+    assert [row["verdict"] for row in rows if row["target"] == table2] == ["met"]
+    hours["one by one"] = hours["packed"] = None
+    rows = targets.judge({"project": project}, "cuda")
+    assert [row["verdict"] for row in rows if row["target"] == table2] == ["not measured"]
+
+
+def test_a_part_that_cannot_run_names_what_it_misses(tmp_path: Path) -> None:
+    part = Part("trial", ("run.py",), ("hydra_of_another_world", "torch"))
+    outcome = gpu_check.run(part, tmp_path, 60)
+    assert outcome.status == "cannot run"
+    assert outcome.why == "needs hydra_of_another_world"
+    assert gpu_check.run(Part("late", ("-c", "")), tmp_path, 1).status == "no time left"
+
+
+def test_a_part_is_stopped_with_the_processes_that_it_started(tmp_path: Path) -> None:
+    mark = tmp_path / "alive"
+    child = f"import time; time.sleep(4); open({str(mark)!r}, 'w')"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    outcome = gpu_check.run(Part("slow", ("-c", code), seconds=2), tmp_path, 60)
+    assert outcome.status == "too long"
+    assert outcome.seconds < 4
+    time.sleep(3)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("print('hello')", "passed"), ("raise SystemExit(3)", "failed")]
+)
+def test_outcomes_and_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, status: str
+) -> None:
+    def two(*_: object) -> list[Part]:
+        return [Part("first", ("-c", code)), Part("second", ("-c", ""), ("no_such_module",))]
+
+    monkeypatch.setattr(gpu_check, "parts", two)
+    (tmp_path / "old.json").write_text(json.dumps(metric_record(0.02, 1.2)))
+    assert gpu_check.main(["--device", "cpu", "--out", str(tmp_path)]) == 1
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert [part["status"] for part in content["parts"]] == [status, "cannot run"]
+    assert {row["verdict"] for row in content["targets"]} == {"not measured"}
+    text = (tmp_path / "report.md").read_text()
+    assert "needs no_such_module" in text
+    assert ("hello" in text) == (status == "passed")
+
+
+def test_every_part_is_a_command_that_exists(tmp_path: Path) -> None:
+    for device in ("cuda", "cpu"):
+        for quick in (False, True):
+            found = gpu_check.parts(tmp_path, device, "tf32", quick)
+            assert len({part.name for part in found}) == len(found)
+            for part in found:
+                first = part.command[0]
+                assert first in ("-m", "-c") or (gpu_check.ROOT / first).is_file()
+    seconds = sum(part.seconds for part in gpu_check.parts(tmp_path, "cuda", "fp32", False))
+    assert seconds < 1500  # what all limits come to; the --minutes of all together are fewer
+
+
+def test_without_a_gpu_it_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu_check.main([]) == 1
+    assert "no CUDA device" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_metric_and_oracles_need_torch_alone(tmp_path: Path) -> None:
+    """As on a machine with torch and nothing else of what experiments need."""
+    blocked = (*gpu_check.EXPERIMENTS, *gpu_check.DIGITS, *gpu_check.PYTEST)
+    code = (
+        "import sys, runpy, torch\n"
+        f"sys.modules.update(dict.fromkeys({[m for m in blocked if m != 'numpy']!r}))\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    small = ("--models", "resnet56", "--device", "cpu", "--batch", "2", "--rounds", "1")
+    for command in (
+        ("scripts/bench.py", "metric", *small),
+        ("scripts/gpu_oracles.py", "--device", "cpu"),
+    ):
+        arguments = [sys.executable, "-c", code, *command]
+        done = subprocess.run(
+            arguments, cwd=gpu_check.ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
