@@ -19,6 +19,7 @@ from scripts.benchmarks import measure
 from scripts.benchmarks.limits import Count
 
 MEBI = 2**20
+SECONDS, LEAST = 0.3, 5  # of one rate; how long, and how often at least
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,28 @@ class Rates:
         }
 
 
-def measured(device: torch.device, precision: str = "fp32", held: float = 0) -> Rates:
-    """Measure the device; ``held`` in bytes, 0 for what surely is in main memory.
+def measured(
+    device: torch.device, precision: str = "fp32", held: float = 0, clock: str = "wall"
+) -> Rates:
+    """Measure the device; ``held`` in bytes, by the clock that the step is measured by.
 
     The caller sets tf32 (`chandir.harness.devices.set_up`); bf16 multiplies bfloat16.
     """
     large = (256 if device.type == "cpu" else 2048) * MEBI
-    memory = copy_rate(device, large)
+    memory = copy_rate(device, large, clock)
     near = min(max(int(held), MEBI), large)
-    return Rates(copy_rate(device, near), memory, product_rate(device, precision))
+    return Rates(copy_rate(device, near, clock), memory, product_rate(device, precision, clock))
 
 
-def copy_rate(device: torch.device, total: int) -> float:
+def copy_rate(device: torch.device, total: int, clock: str = "wall") -> float:
     """Bytes per second, read and written, of copying one half of ``total`` bytes to the other."""
     source = torch.ones(total // 8, device=device)
     target = torch.empty_like(source)
-    seconds = _fastest(lambda: target.copy_(source), device)
+    seconds = _fastest(lambda: target.copy_(source), device, clock)
     return 2 * source.numel() * 4 / seconds
 
 
-def product_rate(device: torch.device, precision: str = "fp32") -> float:
+def product_rate(device: torch.device, precision: str = "fp32", clock: str = "wall") -> float:
     """Floating-point operations per second of the best of a few square matrix products."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     sizes = (512, 1024) if device.type == "cpu" else (2048, 4096, 8192)
@@ -78,7 +81,7 @@ def product_rate(device: torch.device, precision: str = "fp32") -> float:
         b = torch.randn(n, n, device=device).to(dtype)
         out = torch.empty(n, n, device=device, dtype=dtype)
         multiply = _matmul(a, b, out)
-        best = max(best, 2 * n**3 / _fastest(multiply, device))
+        best = max(best, 2 * n**3 / _fastest(multiply, device, clock))
     return best
 
 
@@ -86,18 +89,18 @@ def _matmul(a: Tensor, b: Tensor, out: Tensor) -> Callable[[], object]:
     return lambda: torch.mm(a, b, out=out)
 
 
-def _fastest(action: Callable[[], object], device: torch.device, seconds: float = 0.3) -> float:
+def _fastest(action: Callable[[], object], device: torch.device, clock: str) -> float:
     """The shortest of repetitions: a bound wants the device at its best. CUDA: of ten at a time."""
-    inner = 10 if device.type == "cuda" else 1
-    best, end = float("inf"), time.perf_counter() + seconds
+    now, inner = measure.CLOCKS[clock], 10 if device.type == "cuda" else 1
+    best, end, count = float("inf"), time.perf_counter() + SECONDS, 0
     action()
-    while time.perf_counter() < end or best == float("inf"):
+    while time.perf_counter() < end or count < LEAST:
         measure.wait(device)
-        start = time.perf_counter()
+        start = now()
         for _ in range(inner):
             action()
         measure.wait(device)
-        best = min(best, (time.perf_counter() - start) / inner)
+        best, count = min(best, (now() - start) / inner), count + 1
     return best
 
 

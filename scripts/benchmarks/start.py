@@ -37,17 +37,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="of the trial's configuration")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clock", choices=measure.CLOCKS, default="wall", help="see measure.py")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     actions = {name: process(command) for name, command in rows(options).items()}
-    times = measure.alternate(actions, options.rounds, torch.device("cpu"))
+    times = measure.alternate(actions, options.rounds, torch.device("cpu"), clock=options.clock)
     seconds = measure.medians(times)
     ratio = {
         name: measure.ratios({name: times[name], bound: times[bound]}, bound)[name]
         for name, bound in LIMITS.items()
     }
-    print(measure.heading(device))
+    print(f"{measure.heading(device)}; {options.clock} clock")
     print(f"{'':36}{'s':>8}{'x limit':>9}  quartiles")
     for name, taken in seconds.items():
         r = ratio[name]
@@ -58,6 +59,7 @@ def main(arguments: list[str]) -> int:
             "benchmark": "start",
             "environment": measure.environment(device),
             "rounds": options.rounds,
+            "clock": options.clock,
             "overrides": options.overrides,
             "seconds": seconds,
             "limit": LIMITS,

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     tested = measure.alternate(peers.evaluations(ours), 3, device, clock=options.clock)
     paths = measure.alternate(peers.data_paths(ours, options), 3, device, clock=options.clock)
     counted = ours.count()
-    measured = rates.measured(device, ours.config.precision, counted.held)
+    measured = rates.measured(device, ours.config.precision, counted.held, options.clock)
     each = measure.medians(seconds, options.steps)
     print(measure.heading(device))
     print(f"{' '.join(overrides)}; {options.clock} clock")
