@@ -27,15 +27,13 @@ HYDRA = ("hydra.", "hydra/")
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # Launchers that have no file of ours.
 BUILT_IN = {"basic", "local", "submitit_local", "submitit_slurm"}
+# What a network is told of the task's images.
+SHAPED = ("model.in_channels", "model.image_size", "model.labels")
 # Facts that a file states of itself, or that follow from another choice; not settings.
 FACTS = (
     *("task.table1", "task.scales", "task.in_paper", "task.shape", "task.checksums"),
-    *("model.label", "model.makes", "model.in_channels", "model.image_size", "model.labels"),
+    *("model.label", "model.makes", *SHAPED),
 )
-# Where a fact does not follow from the choice in its own group.
-FOLLOWS = {"artefact": "experiment"} | {
-    f"model.{key}": "task" for key in ("in_channels", "image_size", "labels")
-}
 
 
 @cache
@@ -87,10 +85,9 @@ def parse(arguments: list[str]) -> list[Override]:
     """The overrides among the command line's arguments, each one checked by itself.
 
     Raises:
-        UserError: for a misspelt key or choice, with or without ``+``, naming the nearest one, and
-            for a setting given twice.
+        UserError: for a misspelt key or choice, with or without ``+``, naming the nearest one.
     """
-    overrides: list[Override] = []
+    overrides = []
     for text in arguments:
         try:
             override = OverridesParser.create().parse_override(text)
@@ -100,15 +97,23 @@ def parse(arguments: list[str]) -> list[Override]:
                 "values that hold =, commas, spaces or brackets: \"key='a=b'\""
             ) from None
         _refuse(override, text)
-        for other in overrides:
-            if other.key_or_group == override.key_or_group and other.input_line != text:
-                raise UserError(
-                    f"{other.input_line} has no effect before {text}: expected one value, or a "
-                    f"sweep: -m {override.key_or_group}=A,B"
-                )
         overrides.append(override)
+    if {"artefact", "experiment"} <= {item.key_or_group for item in overrides}:
+        raise UserError("artefact has no effect with experiment, whose name it is; remove it")
     _refuse_unknown([item for item in overrides if item.key_or_group.startswith(HYDRA)])
     return overrides
+
+
+def refuse_repeated(overrides: list[Override]) -> None:
+    """Refuse a setting that is given twice, of which Hydra would take the last."""
+    first: dict[str, Override] = {}
+    for item in overrides:
+        other = first.setdefault(item.key_or_group, item)
+        if other.input_line != item.input_line:
+            raise UserError(
+                f"{other.input_line} has no effect before {item.input_line}: expected one value, "
+                f"or a sweep: -m {item.key_or_group}=A,B"
+            )
 
 
 def _refuse(override: Override, text: str) -> None:
@@ -134,8 +139,8 @@ def _refuse(override: Override, text: str) -> None:
                 raise UserError(
                     f"{key}={choice}: expected {one_of(options)}{nearest(choice, options)}"
                 )
-    elif key == "artefact" or (_fact(key) and "." in key):
-        source = FOLLOWS.get(key, key.split(".")[0])
+    elif _fact(key) and "." in key:
+        source = "task" if key in SHAPED else key.split(".")[0]
         raise UserError(f"{key} is not a setting: it follows from the choice of {source}=...")
     elif key not in settings():
         raise UserError(

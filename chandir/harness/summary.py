@@ -28,6 +28,9 @@ class Cell:
         planned: trials asked for.
         results: ``final.json`` of the complete ones.
         failed: run folders of those with an error.
+        like: what decides how long a step takes, first of all: task, network and batch size.
+        ran: epochs that the trials which are not complete have behind them.
+        paces: seconds per epoch of every trial that has one behind it.
     """
 
     name: str
@@ -35,9 +38,17 @@ class Cell:
     notes: list[str]
     epochs: int
     steps: int
+    like: tuple[str, str, int | None]
     planned: int = 0
     results: list[dict[str, Any]] = field(default_factory=list)
     failed: list[Path] = field(default_factory=list)
+    ran: int = 0
+    paces: list[float] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        """Epochs that are still to be run."""
+        return self.epochs * (self.planned - len(self.results)) - self.ran
 
     @property
     def diverged(self) -> int:
@@ -71,16 +82,22 @@ def cells(jobs: list[Job]) -> list[Cell]:
                 job.resolved.notes,
                 config.task.epochs or 0,
                 _steps(config),
+                (config.task.name, config.model.name, config.task.batch_size),
             ),
         )
         entry.planned += 1
         record = Record(job.folder)
         try:
             if record.complete:
-                entry.results.append(record.final())
+                final = record.final()
+                entry.results.append(final)
+                entry.paces.append(final["totals"]["seconds"] / final["totals"]["epochs"])
                 continue
         except (OSError, json.JSONDecodeError):
             pass
+        if rows := record.rows():
+            entry.ran += len(rows)
+            entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
         if (job.folder / "error.txt").exists():
             entry.failed.append(job.folder)
     return list(found.values())
@@ -104,28 +121,35 @@ def plan_text(jobs: list[Job]) -> str:
         f"{len(jobs)} trials of {len(table)} cells, {steps:,} steps, under "
         f"{jobs[0].resolved.config.paths.results}"
     ]
-    for entry in table:
+    remarks = [
+        [f"label: {label}" for label in entry.labels] + [f"note: {note}" for note in entry.notes]
+        for entry in table
+    ]
+    shared = [remark for remark in remarks[0] if all(remark in each for each in remarks)]
+    for entry, own in zip(table, remarks, strict=True):
         lines.append(
             f"  {entry.name}: {entry.planned} trials of {entry.epochs} epochs, "
             f"{entry.steps:,} steps each, {len(entry.results)} done"
         )
-        lines += [f"      label: {label}" for label in entry.labels]
-        lines += [f"      note: {note}" for note in entry.notes]
-    left = [entry for entry in table if len(entry.results) < entry.planned]
-    known = [_seconds(entry) for entry in left]
-    if left and all(known):
-        total = sum(
-            (entry.planned - len(entry.results)) * seconds
-            for entry, seconds in zip(left, known, strict=True)
-        )
-        lines.append(f"about {total / 60:.1f} min left, one trial after the other, as measured")
-    elif left:
-        lines.append("time left: unknown until a trial of each cell is done")
+        lines += [f"      {remark}" for remark in own if remark not in shared]
+    lines += shared
+    if any(entry.left for entry in table):
+        lines.append(_time_left(table))
     return "\n".join(lines)
 
 
-def _seconds(entry: Cell) -> float:
-    return statistics.fmean(r["totals"]["seconds"] for r in entry.results) if entry.results else 0.0
+def _time_left(table: list[Cell]) -> str:
+    """As measured in each cell, or else in those of the same task, network and batch size."""
+    seconds, others = 0.0, 0
+    for entry in table:
+        alike = [pace for other in table if other.like == entry.like for pace in other.paces]
+        paces = entry.paces or alike
+        if entry.left and not paces:
+            return "time left: unknown until an epoch of each network and batch size is done"
+        others += bool(entry.left) and not entry.paces
+        seconds += entry.left * statistics.fmean(paces) if entry.left else 0.0
+    borrowed = f" ({others} cells at the pace of others with their network)" if others else ""
+    return f"about {seconds / 60:.1f} min left, one trial after the other, as measured{borrowed}"
 
 
 def text(jobs: list[Job]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chandir.harness import cell, signals, summary
-from chandir.harness.arguments import parse
+from chandir.harness.arguments import parse, refuse_repeated
 from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.plan import Job, jobs
 from chandir.harness.resolve import resolve
@@ -32,6 +32,7 @@ def prepare(arguments: list[str]) -> list[Job]:
         if flag.startswith("-") and flag not in SWEEP:
             raise UserError(f"{flag}: there is no such flag; expected key=value, or -m for a sweep")
     parsed = parse(overrides)
+    refuse_repeated(parsed)
     experiment = any(item.key_or_group == "experiment" for item in parsed)
     swept = [item.input_line for item in parsed if item.is_sweep_override()]
     if swept and not experiment and not any(flag in arguments for flag in SWEEP):
