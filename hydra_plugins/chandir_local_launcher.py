@@ -1,7 +1,8 @@
 """``hydra/launcher=local``: a sweep on one machine, several trials at a time.
 
-On a CPU, processes of few threads beat one process of many for small networks; with a fixed number
-of threads per trial the numbers are those of the trial run alone, to the bit.
+On a CPU, in processes of few threads: with a fixed number of threads per trial the numbers are
+those of the trial run alone, to the bit. On a GPU, in processes likewise, or, where
+``determinism=fast`` allows it, in stacks; see `chandir.harness.packing`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ class ChandirLocalLauncher(Launcher):
     """Runs jobs in worker processes.
 
     Args:
-        workers: trials at a time; 0 chooses: as many as the cores hold at ``threads`` each on a
-            CPU, one on a GPU.
+        workers: processes; 0 chooses, by cores, devices and memory.
+        stack: trials side by side in one process; 0 chooses (none on a CPU, where it does not pay,
+            and none without ``determinism=fast``), 1 is none.
     """
 
-    def __init__(self, workers: int = 0) -> None:
-        self.workers = workers
+    def __init__(self, workers: int = 0, stack: int = 0) -> None:
+        self.workers, self.stack = workers, stack
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -35,11 +37,13 @@ class ChandirLocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
         """Run every job; what came of each is in its run folder."""
-        from chandir.harness.pool import run_all, workers_for
+        from chandir.harness.packing import choose
+        from chandir.harness.pool import run_all
 
         jobs = [list(overrides) for overrides in job_overrides]
-        workers = self.workers or workers_for(self.config.device, self.config.threads)
-        run_all(jobs, min(workers, len(jobs)), self.config.on_error == "stop")
+        for packing in choose(jobs, self.workers, self.stack):
+            if not run_all(packing, self.config.on_error == "stop"):
+                break
         return [
             JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=None)
             for overrides in jobs
@@ -52,6 +56,7 @@ ConfigStore.instance().store(
     node={
         "_target_": "hydra_plugins.chandir_local_launcher.ChandirLocalLauncher",
         "workers": 0,
+        "stack": 0,
     },
     provider="chandir",
 )

@@ -1,138 +1,171 @@
-"""Several trials at a time on one machine, in worker processes that live for many trials.
+"""Trials in worker processes that live for many of them, on one or several devices.
 
-A worker that dies (out of memory, a sticky GPU error) takes nobody with it: its trial is tried once
-more in a new one, and continues from its checkpoint. When the parent is asked to leave, so is every
-worker; when the parent is killed, its workers notice and leave.
+A worker that dies (out of memory, a sticky GPU error) takes nobody with it: its trials are tried
+once more in a new one, and continue from their checkpoints. One without memory for its trial halves
+the number of workers on its device. When the parent is asked to leave, so is every worker; when the
+parent is killed, its workers notice and leave.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
 import sys
-import threading
 from collections import deque
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
 from typing import Any
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-
-from chandir.harness import cell, files, signals, sweep
-from chandir.harness.arguments import CONF
-from chandir.harness.plan import composed
-from chandir.harness.resolve import resolve
-
-Job = list[str]  # the overrides of one trial
+from chandir.harness import signals, sweep
+from chandir.harness.worker import Job, Unit, Worker, tell, work
 
 
-def workers_for(device: str, threads: int) -> int:
-    """As many trials as the cores hold at ``threads`` each on a CPU, one on a GPU."""
-    import torch
+@dataclass(frozen=True)
+class Packing:
+    """What runs where.
 
-    if device != "cpu" and torch.cuda.is_available():
-        return 1
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    Attributes:
+        units: all trials.
+        places: processes on each device, by what they find in CUDA_VISIBLE_DEVICES; None: what is
+            there already.
+        why: in a line.
+    """
+
+    units: list[Unit]
+    places: dict[str | None, int]
+    why: str
+
+    @property
+    def at_a_time(self) -> int:
+        """Trials."""
+        sizes = sorted((min(unit.lanes, len(unit.jobs)) for unit in self.units), reverse=True)
+        return sum(sizes[: sum(self.places.values())])
 
 
-def run_all(jobs: list[Job], workers: int, stop_on_error: bool) -> None:
-    """Run every job, ``workers`` at a time; with one worker, in this process.
+def run_all(packing: Packing, stop_on_error: bool) -> bool:
+    """Run every trial; with one worker, in this process.
 
     Args:
-        jobs: the overrides of each trial.
-        workers: processes.
+        packing: what runs where.
         stop_on_error: start no further trial after a failure; what runs then is finished.
+
+    Returns:
+        Whether to go on: false after a failure under ``stop_on_error``.
 
     Raises:
         Leave: for a signal, after the workers left.
     """
-    print(f"{len(jobs)} trials, {workers} at a time", flush=True)
-    if workers > 1:
-        _Pool(jobs, workers, stop_on_error).run()
-        return
-    for job in jobs:
-        if not _work(job, bar=True) and stop_on_error:
-            return
+    count = sum(len(unit.jobs) for unit in packing.units)
+    print(f"{count} trials, {packing.at_a_time} at a time: {packing.why}", flush=True)
+    if packing.places != {None: 1}:
+        return _Pool(packing, stop_on_error).run()
+
+    def ended(index: int, outcome: str) -> bool:
+        del index
+        return outcome == sweep.DONE or not stop_on_error
+
+    return all(work(unit, ended, bar=True) for unit in packing.units)
 
 
-class _Worker:
-    """A process that runs one trial after the other."""
+@dataclass
+class _Place:
+    """A device's workers."""
 
-    def __init__(self) -> None:
-        # spawn: a forked child inherits torch's thread pools in a state that may hang.
-        context = multiprocessing.get_context("spawn")
-        self.link, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other,))
-        self.process.start()
-        other.close()
-        self.job: Job = []
-
-    def take(self, job: Job) -> None:
-        self.job = job
-        self.link.send(job)
-
-    def outcome(self) -> bool:
-        """Whether its trial is complete; EOFError or ConnectionError if the process died."""
-        return bool(self.link.recv())
-
-    def end(self) -> str:
-        """What a dead process died of."""
-        self.process.join()
-        code = self.process.exitcode or 0
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    visible: str | None
+    size: int
+    busy: int = 0
+    idle: list[Worker] = field(default_factory=list)
 
 
 class _Pool:
-    def __init__(self, jobs: list[Job], size: int, stop_on_error: bool) -> None:
-        self.waiting = deque(jobs)
-        self.size = size
+    def __init__(self, packing: Packing, stop_on_error: bool) -> None:
+        self.waiting = deque(packing.units)
+        self.places = [_Place(visible, size) for visible, size in packing.places.items()]
         self.stop_on_error = stop_on_error
+        self.stopped = False
         self.lost: list[Job] = []  # trials whose worker died once
-        self.idle: list[_Worker] = []
-        self.busy: dict[Any, _Worker] = {}
+        self.busy: dict[Any, tuple[Worker, _Place]] = {}  # by the worker's link
 
-    def run(self) -> None:
-        with _bar(len(self.waiting)) as bar:
+    def run(self) -> bool:
+        with _bar(sum(len(unit.jobs) for unit in self.waiting)) as bar:
             try:
                 while self.waiting or self.busy:
-                    while self.waiting and len(self.busy) < self.size:
-                        self._hand_out()
+                    while self.waiting and (free := [p for p in self.places if p.busy < p.size]):
+                        self._hand_out(min(free, key=lambda place: place.busy))
                     for link in wait(list(self.busy)):
-                        self._collect(self.busy.pop(link), bar)
+                        self._collect(*self.busy[link], bar)
             except signals.Leave as leave:
                 print(f"{leave}: running trials save and leave", file=sys.stderr, flush=True)
                 raise
             finally:
                 self._dismiss()
+        return not self.stopped
 
-    def _hand_out(self) -> None:
-        worker = self.idle.pop() if self.idle else _Worker()
-        self.busy[worker.link] = worker
+    def _hand_out(self, place: _Place) -> None:
+        worker = place.idle.pop() if place.idle else Worker(place.visible, self.stop_on_error)
+        self.busy[worker.link] = worker, place
+        place.busy += 1
         with contextlib.suppress(BrokenPipeError):  # it died idle; collecting it will tell
             worker.take(self.waiting.popleft())
 
-    def _collect(self, worker: _Worker, bar: Any) -> None:
+    def _collect(self, worker: Worker, place: _Place, bar: Any) -> None:
         try:
-            done = worker.outcome()
+            ended = worker.outcome()
         except (EOFError, ConnectionError):
-            how = worker.end()
-            print(f"worker lost ({how}): {' '.join(worker.job)}", file=sys.stderr, flush=True)
-            if worker.job not in self.lost:
-                self.lost.append(worker.job)
-                self.waiting.appendleft(worker.job)
-                return
-            done = False
-            _tell(worker.job, how)
+            self._release(worker, place)
+            self._bury(worker, bar)
+            return
+        if ended is None:
+            self._release(worker, place)
+            if worker.spent:
+                worker.retire()
+            else:
+                place.idle.append(worker)
+            if worker.left and not self.stopped:  # what it failed of was not held to be a failure
+                self.waiting.appendleft(replace(worker.unit, jobs=worker.left))
+            return
+        index, outcome = ended
+        job = worker.unit.jobs[index]
+        worker.left.remove(job)
+        if outcome == sweep.MEMORY and place.size > 1:
+            self._halve(place)
+            worker.spent = True
+            self.waiting.appendleft(Unit([job]))  # it continues from its checkpoint
         else:
-            self.idle.append(worker)
+            self._count(bar, outcome == sweep.DONE)
+
+    def _halve(self, place: _Place) -> None:
+        """Fewer workers on this device; those that run go on."""
+        place.size = min(place.size, max(1, place.busy // 2))
+        where = "" if place.visible is None else f" on GPU {place.visible}"
+        print(f"out of memory: {place.size} workers at a time{where} from here on", flush=True)
+
+    def _bury(self, worker: Worker, bar: Any) -> None:
+        """Start the trials of a dead worker again, but for those that another one died of."""
+        how = worker.end()
+        for job in worker.left:
+            print(f"worker lost ({how}): {' '.join(job)}", file=sys.stderr, flush=True)
+            if job in self.lost:
+                tell(job, how)
+                self._count(bar, done=False)
+        again = [job for job in worker.left if job not in self.lost]
+        self.lost += again
+        if again and not self.stopped:
+            unit = replace(worker.unit, jobs=again, lanes=max(1, worker.unit.lanes // 2))
+            self.waiting.appendleft(unit)
+
+    def _release(self, worker: Worker, place: _Place) -> None:
+        del self.busy[worker.link]
+        place.busy -= 1
+
+    def _count(self, bar: Any, done: bool) -> None:
         bar.update()
         if not done and self.stop_on_error:
+            self.stopped = True
             self.waiting.clear()
 
     def _dismiss(self) -> None:
-        workers = [*self.idle, *self.busy.values()]
+        workers = [worker for place in self.places for worker in place.idle]
+        workers += [worker for worker, _ in self.busy.values()]
         for worker in workers:
             worker.process.terminate()
         for worker in workers:
@@ -144,39 +177,3 @@ def _bar(total: int) -> Any:
 
     quiet = not sys.stderr.isatty()
     return tqdm(total=total, unit="trial", leave=False, dynamic_ncols=True, disable=quiet)
-
-
-def _serve(link: Connection) -> None:
-    """A worker's life."""
-    # The terminal sends Ctrl-C to every process; the parent passes it on, once, as TERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    with signals.listening(), contextlib.suppress(EOFError):
-        while True:
-            link.send(_work(link.recv()))
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _work(job: Job, bar: bool = False) -> bool:
-    return sweep.job(_compose(job), bar=bar)
-
-
-def _compose(job: Job) -> dict[str, Any]:
-    if GlobalHydra.instance().is_initialized():  # in the process that Hydra launched from
-        return composed(job)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return composed(job)
-
-
-def _tell(job: Job, how: str) -> None:
-    """Leave what happened in the run folder: the worker could not."""
-    folder = cell.folder(resolve(_compose(job)))
-    folder.mkdir(parents=True, exist_ok=True)
-    text = f"its process died twice ({how}): out of memory? Fewer hydra.launcher.workers may help\n"
-    files.write(folder / "error.txt", text.encode())

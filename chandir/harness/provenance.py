@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 # The harness's others: how trials are asked for, started, watched, claimed and written down.
 HARMLESS = {
-    *("arguments", "plan", "sweep", "pool", "signals", "claim", "errors"),
+    *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
     *("files", "record", "provenance", "progress", "summary", "tracker", "mirror"),
 }
 PACKAGES = (

@@ -6,7 +6,10 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from hydra.core.override_parser.types import Override
 
 from chandir.harness import cell, signals, summary
 from chandir.harness.arguments import parse, refuse_repeated
@@ -15,6 +18,7 @@ from chandir.harness.plan import Job, jobs
 from chandir.harness.resolve import resolve
 
 SWEEP = ("-m", "--multirun")
+DONE, FAILED, MEMORY = "done", "failed", "out of memory"  # how a trial ended
 SLURM = re.compile(r"hydra/launcher=.*slurm")
 
 
@@ -38,6 +42,7 @@ def prepare(arguments: list[str]) -> list[Job]:
     if swept and not experiment and not any(flag in arguments for flag in SWEEP):
         raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
     planned = jobs(tuple(item for item in overrides if not item.startswith("hydra")))
+    _check_launcher(parsed, planned, len(planned) > 1 or any(flag in SWEEP for flag in arguments))
     if planned[0].resolved.config.plan:
         _check_settings(planned)
     return planned
@@ -60,7 +65,7 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
     single = len(planned) == 1
     try:
         with signals.listening():
-            _check_needs(planned, elsewhere=any(SLURM.match(item) for item in arguments))
+            _check_needs(planned, arguments)
             # Hydra reads overrides on one side of -m only; an experiment is a sweep.
             flags = [item for item in arguments if item.startswith("-") and item not in SWEEP]
             if not single or any(flag in arguments for flag in SWEEP):
@@ -96,6 +101,11 @@ def job(composed: dict[str, Any], bar: bool = True) -> bool:
         Leave: for a signal.
         SystemExit: if the GPU is lost to this process.
     """
+    return attempt(composed, bar) == DONE
+
+
+def attempt(composed: dict[str, Any], bar: bool = True) -> str:
+    """As `job`, but says DONE, FAILED, or MEMORY: a failure that less company may cure."""
     from chandir.harness.trial import run
 
     resolved = resolve(composed)
@@ -104,15 +114,50 @@ def job(composed: dict[str, Any], bar: bool = True) -> bool:
         signals.check()
         try:
             run(resolved, folder, bar)
-            return True
-        except UserError as error:
-            print(f"failed: {error}", file=sys.stderr, flush=True)
+            return DONE
         except Exception as error:
-            traceback.print_exc()
-            print(f"failed: {folder}: {error}{_remedy(error)}", file=sys.stderr, flush=True)
-            if "CUDA error" in str(error):  # it sticks to the process: nothing more can run here
-                raise SystemExit(1) from None
-        return False
+            return _failed(folder, error)
+
+
+def attempt_all(
+    composed: list[dict[str, Any]], lanes: int, ended: Callable[[int, str], bool]
+) -> None:
+    """Trials in a stack, ``lanes`` at a time.
+
+    Args:
+        composed: their configurations.
+        lanes: of the stack.
+        ended: told of each trial's end, by its place in the list, as `attempt` says it; false
+            starts no further one.
+
+    Raises:
+        Leave: for a signal.
+        SystemExit: if the GPU is lost to this process.
+    """
+    from chandir.harness import stack
+
+    trials = [(it, cell.folder(it)) for it in map(resolve, composed)]
+
+    def told(trial: stack.Trial, error: Exception | None) -> bool:
+        return ended(trials.index(trial), DONE if error is None else _failed(trial[1], error))
+
+    with signals.listening():
+        signals.check()
+        stack.run(trials, lanes, told)
+
+
+def _failed(folder: Path, error: Exception) -> str:
+    """Tell of a failure."""
+    if isinstance(error, UserError):
+        print(f"failed: {error}", file=sys.stderr, flush=True)
+        return FAILED
+    traceback.print_exception(error)
+    print(f"failed: {folder}: {error}{_remedy(error)}", file=sys.stderr, flush=True)
+    if out_of_memory(error):
+        return MEMORY
+    if "CUDA error" in str(error):  # it sticks to the process: nothing more can run here
+        raise SystemExit(1) from None
+    return FAILED
 
 
 def task(composed: dict[str, Any]) -> bool:
@@ -137,6 +182,25 @@ def _remedy(error: Exception) -> str:
     return ""
 
 
+def _check_launcher(parsed: list[Override], planned: list[Job], sweep: bool) -> None:
+    """Refuse what the local launcher would ignore."""
+    for item in parsed:
+        key = item.key_or_group
+        if key not in ("hydra.launcher.workers", "hydra.launcher.stack"):
+            continue
+        value = item.value()
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UserError(f"{item.input_line}: expected a whole number, or 0, which chooses")
+        if not sweep:
+            raise UserError(f"{item.input_line} has no effect on one trial; add -m, or remove it")
+        levels = {job.resolved.config.determinism for job in planned} - {"fast"}
+        if key.endswith("stack") and value > 1 and levels:
+            raise UserError(
+                f"{item.input_line} has no effect with determinism={levels.pop()}, which fixes the "
+                "bits of a trial alone: expected determinism=fast; set it, or remove the stack"
+            )
+
+
 def _check_settings(planned: list[Job]) -> None:
     """Build each task, without its data: constructors refuse what the schema cannot."""
     from chandir.harness import data
@@ -145,7 +209,7 @@ def _check_settings(planned: list[Job]) -> None:
         data.build(config)
 
 
-def _check_needs(planned: list[Job], elsewhere: bool = False) -> None:
+def _check_needs(planned: list[Job], arguments: list[str]) -> None:
     """Build each network and load each data set once, before the first trial.
 
     What cannot be built, downloaded or verified is told here, and once; if the trials run
@@ -153,8 +217,10 @@ def _check_needs(planned: list[Job], elsewhere: bool = False) -> None:
     """
     import torch
 
-    from chandir.harness import data, devices, graph
+    from chandir.harness import data, devices, graph, stack
 
+    elsewhere = any(SLURM.match(item) for item in arguments)
+    lanes = [item for item in arguments if re.fullmatch(r"hydra\.launcher\.stack=[1-9]\d*", item)]
     pending = [job for job in planned if not (job.folder / "final.json").exists()]
     configs = [job.resolved.config for job in pending]
     for config in {f"{each.model} {each.task.shape}": each for each in configs}.values():
@@ -163,5 +229,8 @@ def _check_needs(planned: list[Job], elsewhere: bool = False) -> None:
         config = job.resolved.config
         device = torch.device("cpu") if elsewhere else devices.select(config)
         task = data.load(config, device)
-        if not elsewhere:
-            graph.wanted(config, task, device)
+        if elsewhere:
+            continue
+        graph.wanted(config, task, device)
+        if lanes and not lanes[0].endswith("=1") and (why := stack.unfit(config, task, device)):
+            raise UserError(f"{lanes[0]} has no effect: {why}")

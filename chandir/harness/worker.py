@@ -1,0 +1,133 @@
+"""A worker: a process that runs trials, one unit after the other, and tells how each one ended."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from chandir.harness import cell, files, signals, sweep
+from chandir.harness.arguments import CONF
+from chandir.harness.plan import composed
+from chandir.harness.resolve import resolve
+
+Job = list[str]  # the overrides of one trial
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a process is given: trials, so many of them stacked at a time."""
+
+    jobs: list[Job]
+    lanes: int = 1
+
+
+class Worker:
+    """Its parent's end.
+
+    Args:
+        visible: what it finds in CUDA_VISIBLE_DEVICES; None: what is there already.
+        stop_on_error: it starts no further trial of a unit after a failure.
+    """
+
+    def __init__(self, visible: str | None, stop_on_error: bool) -> None:
+        # spawn: a forked child inherits torch's thread pools in a state that may hang.
+        context = multiprocessing.get_context("spawn")
+        self.link, other = context.Pipe()
+        self.process = context.Process(target=serve, args=(other, visible, stop_on_error))
+        self.process.start()
+        other.close()
+        self.unit = Unit([])
+        self.left: list[Job] = []  # its trials that have not ended
+        self.spent = False  # short of memory: not to be used again
+
+    def take(self, unit: Unit) -> None:
+        """Hand it a unit."""
+        self.unit, self.left = unit, list(unit.jobs)
+        self.link.send(unit)
+
+    def retire(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        self.process.join()
+
+    def outcome(self) -> tuple[int, str] | None:
+        """A trial's end, or None for the unit's.
+
+        Raises:
+            EOFError: if the process died; or ConnectionError.
+        """
+        received: tuple[int, str] | None = self.link.recv()
+        return received
+
+    def end(self) -> str:
+        """What a dead process died of."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
+    """A worker's life."""
+    if visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before torch looks
+    # The terminal sends Ctrl-C to every process; the parent passes it on, once, as TERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+    def ended(index: int, outcome: str) -> bool:
+        link.send((index, outcome))
+        return outcome == sweep.DONE or not stop_on_error
+
+    with signals.listening(), contextlib.suppress(EOFError):
+        while True:
+            work(link.recv(), ended)
+            link.send(None)
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def work(unit: Unit, ended: Callable[[int, str], bool], bar: bool = False) -> bool:
+    """Run a unit's trials; whether to go on."""
+    going = True
+
+    def told(index: int, outcome: str) -> bool:
+        nonlocal going
+        going = ended(index, outcome) and going
+        return going
+
+    if unit.lanes > 1:
+        sweep.attempt_all([_compose(job) for job in unit.jobs], unit.lanes, told)
+        return going
+    return all(
+        told(index, sweep.attempt(_compose(job), bar=bar)) for index, job in enumerate(unit.jobs)
+    )
+
+
+def _compose(job: Job) -> dict[str, Any]:
+    if GlobalHydra.instance().is_initialized():  # in the process that Hydra launched from
+        return composed(job)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return composed(job)
+
+
+def tell(job: Job, how: str) -> None:
+    """Leave what happened in the run folder: the worker could not."""
+    folder = cell.folder(resolve(_compose(job)))
+    folder.mkdir(parents=True, exist_ok=True)
+    text = f"its process died twice ({how}): out of memory? Fewer hydra.launcher.workers may help\n"
+    files.write(folder / "error.txt", text.encode())
