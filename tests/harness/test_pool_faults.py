@@ -21,12 +21,11 @@ DIES = "dies"
 
 
 class Script:
-    """How each trial ends, by how often it was tried; and how many workers were busy meanwhile."""
+    """How each trial ends, by how often it was tried."""
 
     def __init__(self, **ends: list[str]) -> None:
         self.ends = ends
         self.tried: dict[str, int] = defaultdict(int)
-        self.together: list[int] = []
         self.seen: list[tuple[str | None, int]] = []
 
     def end(self, job: str) -> str:
@@ -39,7 +38,6 @@ class Puppet(worker.Worker):
     """A worker without a process."""
 
     script: Script
-    gate: threading.Barrier | None = None
 
     def __init__(self, visible: str | None, stop_on_error: bool) -> None:
         self.visible, self.stop = visible, stop_on_error
