@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import hydra.utils
@@ -90,6 +91,8 @@ def _base(settings: Sgd | Adam, groups: list[dict[str, Any]]) -> torch.optim.Opt
         first, second = settings.betas
         # On CUDA the count of steps lives on the device, so that a graph can replay it.
         on_cuda = groups[0]["params"][0].is_cuda
+        # It suits plain steps as well, of which torch would warn.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
         return torch.optim.Adam(
             groups,
             betas=(first, second),
@@ -107,7 +110,7 @@ def _base(settings: Sgd | Adam, groups: list[dict[str, Any]]) -> torch.optim.Opt
 def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Load an optimizer's state, which may come from another kind of device."""
     groups = [
-        saved | {key: own[key] for key in ("capturable",) if key in own}
+        saved | ({"capturable": own["capturable"]} if "capturable" in own else {})
         for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict(state | {"param_groups": groups})

@@ -156,9 +156,10 @@ def _held() -> int:
 def lane_bytes(config: Config, task: LoadedTask) -> int:
     """Memory of one trial of a static task, in bytes, beside context and data.
 
-    Six times its weights (they, gradients, two moments, and copies while a graph is held to the
-    plain step), and three times what autograd keeps of a forward pass, which is counted, without
-    computing anything (the backward pass, and the memory that a graph has apart).
+    Twelve times its weights (they, gradients, moments, and three copies of all but gradients while
+    a graph is held to the plain step), and three times what autograd keeps of a forward pass (for
+    the backward pass, and for the memory that a graph has apart). The latter is counted by a pass
+    that computes nothing.
     """
     assert config.task.batch_size is not None
     count = config.task.batch_size
@@ -177,4 +178,4 @@ def lane_bytes(config: Config, task: LoadedTask) -> int:
     batch: Any = task.batch(indices, torch.zeros(count, task.randoms, device=device))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         task.loss(player, model.to("meta").train(), tuple(part.to("meta") for part in batch))
-    return 6 * weights + 3 * kept
+    return 12 * weights + 3 * kept

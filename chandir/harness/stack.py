@@ -13,13 +13,9 @@ Last bits differ from those of a trial alone, since other kernels compute them: 
 
 from __future__ import annotations
 
-import gc
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,17 +23,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from chandir.harness import graph, loop, signals
+from chandir.harness import graph, loop
 from chandir.harness.data import LoadedTask
 from chandir.harness.devices import autocast
-from chandir.harness.errors import out_of_memory
 from chandir.harness.files import to_json
 from chandir.harness.loop import Epoch, Request
-from chandir.harness.resolve import Resolved
 from chandir.harness.schema import Config
-from chandir.harness.trial import Retry, course
 
-Trial = tuple[Resolved, Path]  # and its run folder
+BRANCHES = 8  # of a graph, in which the lanes' optimizers run; not measured
 Named = dict[str, Tensor]
 
 
@@ -69,99 +62,6 @@ def _keeps_precision(config: Config, device: torch.device) -> bool:
         alone = F.conv2d(image, weight)
         stacked = vmap(F.conv2d)(image[None], weight[None])
     return bool(alone.dtype == stacked.dtype)
-
-
-class _Lane:
-    """A trial under way."""
-
-    def __init__(self, trial: Trial, lanes: int) -> None:
-        self.trial = trial
-        self.course = course(*trial, bar=False, lanes=lanes)
-        self.request: Request
-
-    def advance(
-        self, step: Callable[[], Request], ended: Callable[[Trial, Exception | None], object]
-    ) -> bool:
-        """Let the trial do what follows an epoch; whether it asks for another one."""
-        try:
-            self.request = step()
-            return True
-        except StopIteration:
-            ended(self.trial, None)
-        except Exception as error:
-            ended(self.trial, error)
-        return False
-
-    def leave(self, why: BaseException) -> None:
-        """Save the end of the last whole epoch."""
-        with suppress(type(why)):
-            self.course.throw(why)
-
-
-def run(
-    trials: Sequence[Trial], size: int, ended: Callable[[Trial, Exception | None], bool]
-) -> None:
-    """Run every trial, ``size`` side by side; one that ends makes room for the next.
-
-    Out of memory, the stack is halved: what it holds is saved and started again, fewer at a time.
-
-    Args:
-        trials: any number of the same `alike`.
-        size: lanes.
-        ended: told of each trial's end, with its error; false starts no further one.
-
-    Raises:
-        Leave: for a signal; every lane has saved the end of its last whole epoch.
-    """
-    waiting, lanes = deque(trials), list[_Lane]()
-
-    def tell(trial: Trial, error: Exception | None) -> None:
-        if not ended(trial, error):
-            waiting.clear()
-
-    try:
-        while lanes or waiting:
-            while waiting and len(lanes) < size:
-                lanes.append(_Lane(waiting.popleft(), size))
-                if not lanes[-1].advance(partial(next, lanes[-1].course), tell):
-                    lanes.pop()
-            if not _epoch(lanes, tell):
-                size = len(lanes) // 2
-                print(f"out of memory: {len(lanes)} lanes become {size}", flush=True)
-                waiting.extendleft(reversed(_give_up(lanes)))
-    except signals.Leave as leave:
-        for lane in lanes:
-            lane.leave(leave)
-        raise
-
-
-def _epoch(lanes: list[_Lane], ended: Callable[[Trial, Exception | None], object]) -> bool:
-    """One epoch of each lane, after which some are gone; False if there is no memory for it."""
-    requests = [lane.request for lane in lanes]
-    try:
-        if len(lanes) > 1:
-            epochs = train_epoch(requests)
-        else:
-            epochs = [loop.train_epoch(*request) for request in requests]
-        answers = [partial(lane.course.send, it) for lane, it in zip(lanes, epochs, strict=True)]
-    except Exception as error:
-        if out_of_memory(error) and len(lanes) > 1:
-            return False
-        answers = [partial(lane.course.throw, error) for lane in lanes]  # it is everyone's
-    pairs = list(zip(lanes, answers, strict=True))
-    lanes[:] = [lane for lane, answer in pairs if lane.advance(answer, ended)]
-    return True
-
-
-def _give_up(lanes: list[_Lane]) -> list[Trial]:
-    """Let every lane save and leave, and free its memory; the trials, to be started again."""
-    trials = [lane.trial for lane in lanes]
-    while lanes:
-        lanes.pop().leave(Retry())
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return trials
 
 
 def train_epoch(lanes: Sequence[Request]) -> list[Epoch]:
@@ -238,8 +138,28 @@ def step(
         own = dict(lane.model.named_parameters())
         for name, gradient in zip(trained, gradients, strict=True):
             own[name].grad = gradient[k]
-        lane.optimizers[player].step()
+    _apart([lane.optimizers[player].step for lane in lanes])
     return {player: losses.detach()}, scores
+
+
+def _apart(works: Sequence[Callable[[], object]]) -> None:
+    """Do what does not depend on each other; in a graph that is recorded, as branches of it.
+
+    A lane's optimizer is many small kernels, of which a GPU can run several at a time.
+    """
+    if not torch.cuda.is_available() or not torch.cuda.is_current_stream_capturing():
+        for work in works:
+            work()
+        return
+    trunk = torch.cuda.current_stream()
+    branches = [torch.cuda.Stream() for _ in works[:BRANCHES]]
+    for branch in branches:
+        branch.wait_stream(trunk)
+    for number, work in enumerate(works):
+        with torch.cuda.stream(branches[number % len(branches)]):
+            work()
+    for branch in branches:
+        trunk.wait_stream(branch)
 
 
 def _join(models: Sequence[nn.Module]) -> tuple[Named, Named]:

@@ -120,13 +120,13 @@ def attempt(composed: dict[str, Any], bar: bool = True) -> str:
 
 
 def attempt_all(
-    composed: list[dict[str, Any]], lanes: int, ended: Callable[[int, str], bool]
+    composed: list[dict[str, Any]], size: int, ended: Callable[[int, str], bool]
 ) -> None:
-    """Trials in a stack, ``lanes`` at a time.
+    """Trials in a stack.
 
     Args:
         composed: their configurations.
-        lanes: of the stack.
+        size: so many side by side.
         ended: told of each trial's end, by its place in the list, as `attempt` says it; false
             starts no further one.
 
@@ -134,16 +134,16 @@ def attempt_all(
         Leave: for a signal.
         SystemExit: if the GPU is lost to this process.
     """
-    from chandir.harness import stack
+    from chandir.harness import lanes
 
     trials = [(it, cell.folder(it)) for it in map(resolve, composed)]
 
-    def told(trial: stack.Trial, error: Exception | None) -> bool:
+    def told(trial: lanes.Trial, error: Exception | None) -> bool:
         return ended(trials.index(trial), DONE if error is None else _failed(trial[1], error))
 
     with signals.listening():
         signals.check()
-        stack.run(trials, lanes, told)
+        lanes.run(trials, size, told)
 
 
 def _failed(folder: Path, error: Exception) -> str:

@@ -6,6 +6,7 @@ returns the same tensors every time, as a graph does.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,31 @@ def test_no_step_asks_the_device_for_a_value(
         waiting = Waiting(patch)
         float(torch.ones(1))
         assert waiting.asked
+
+
+def test_a_step_that_waits_is_not_recorded(
+    tmp_path: Path,
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As far as it goes without a GPU: torch's warning is made up."""
+    modes: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    waits, step = graph._waits, loop.step
+
+    def waiting(*arguments: Any) -> graph.Outcome:
+        if modes == ["warn"]:
+            warnings.warn(f"{graph.SYNC} (Triggered internally)", stacklevel=2)
+        return step(*arguments)
+
+    monkeypatch.setattr(graph, "_waits", lambda device: waits(torch.device("cuda")))
+    monkeypatch.setattr(loop, "step", waiting)
+    tried, _ = trained(tmp_path / "tried", *DIGITS)
+    assert (modes, stand_in.recorded) == (["warn", 0], 0)
+    assert "no CUDA graph for convnet: a step waits for the device (" in capsys.readouterr().out
+    assert tried == trained(tmp_path / "plain", *DIGITS, "graphs=false")[0]
 
 
 def on_gpu(results: Path, *overrides: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import chandir
-from chandir.harness.optimizers import begin_epoch, build, rate
+from chandir.harness.optimizers import begin_epoch, build, rate, restore
 from chandir.harness.plan import jobs
 from chandir.harness.schema import Config, Constant, Cosine, Step
 
@@ -126,3 +126,19 @@ def test_momentum_is_forgotten_at_a_drop_if_asked_for() -> None:
         assert optimizer.state
         begin_epoch({"model": optimizer}, config, 9)
         assert bool(optimizer.state) is not reset
+
+
+def test_adams_state_moves_between_kinds_of_devices() -> None:
+    """On CUDA its count of steps lives on the device (capturable), on a CPU it may not."""
+    config = config_of("optimizer=adam")
+    model = network()
+    first, second = (build(config, model, "model") for _ in range(2))
+    _gradients(model, 0)
+    first.step()
+    state = first.state_dict()
+    for group in state["param_groups"]:
+        group["capturable"] = True  # as from a GPU
+    restore(second, state)
+    assert [group["capturable"] for group in second.param_groups] == [False]
+    second.step()
+    assert {int(values["step"]) for values in second.state.values()} == {2}

@@ -132,7 +132,7 @@ def test_the_estimate_grows_with_the_batch_and_the_network(tmp_path: Path) -> No
         return packing.lane_bytes(config, data.load(config, torch.device("cpu")))
 
     small, large = needed("task.batch_size=8"), needed("task.batch_size=16")
-    weights = 6 * 4 * _parameters()
+    weights = 12 * 4 * _parameters()
     assert weights < small < large < weights + 2 * (small - weights) + 1
     assert needed("model=resnet56") > small
 

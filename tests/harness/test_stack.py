@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import data, devices, graph, loop, optimizers, record, signals, stack
+from chandir.harness import data, devices, graph, lanes, loop, optimizers, record, signals, stack
 from chandir.harness.plan import Job, jobs
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.trial import run
@@ -45,11 +45,11 @@ def stacked(planned: list[Job], size: int | None = None) -> dict[Path, Exception
     """Run them in one stack; how each one ended."""
     how: dict[Path, Exception | None] = {}
 
-    def note(trial: stack.Trial, error: Exception | None) -> bool:
+    def note(trial: lanes.Trial, error: Exception | None) -> bool:
         how[trial[1]] = error
         return True
 
-    stack.run([(it.resolved, it.folder) for it in planned], size or len(planned), note)
+    lanes.run([(it.resolved, it.folder) for it in planned], size or len(planned), note)
     return how
 
 
