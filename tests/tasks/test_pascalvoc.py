@@ -34,16 +34,16 @@ def _no_correlation(monkeypatch):
     monkeypatch.setattr("chandir.correlation.summary", lambda model: {})
 
 
-def job(root: Path, results: Path, *overrides: str):
+def job(root: Path, results: Path, *overrides: str, source="synthetic", train=3, test=2):
     (only,) = jobs(
         (
             "task=pascalvoc",
             "scale=smoke",
-            "data.source=synthetic",
+            f"data.source={source}",
             f"data.root={root}",
             f"paths.results={results}",
-            "task.train_size=3",
-            "task.test_size=2",
+            f"task.train_size={train}",
+            f"task.test_size={test}",
             "device=cpu",
             *overrides,
         )
@@ -156,8 +156,8 @@ def test_weights_out_of_reach_are_told_before_any_trial(root, tmp_path, monkeypa
     assert not planned.folder.exists()
 
 
-def test_a_damaged_tree_is_told_before_any_trial(root, tmp_path):
-    planned = job(root, tmp_path, "data.source=real", f"data.root={tmp_path}")
+def test_a_damaged_tree_is_told_before_any_trial(tmp_path):
+    planned = job(tmp_path, tmp_path, source="real")
     with pytest.raises(UserError, match=r"SegmentationClassAug: not there.*task.train_set=train"):
         _check_needs([planned])
 
@@ -170,8 +170,8 @@ def test_training_scores_are_means_or_quotients_of_sums():
 
 @pytest.mark.slow
 def test_it_learns_the_stand_ins_shapes(root, tmp_path):
-    overrides = ("task.num_classes=3", "task.train_size=32", "task.epochs=12", "task.test_size=6")
-    planned = job(root, tmp_path, *overrides, "task.batch_size=4", "optimizer.lr=0.02")
+    overrides = ("task.num_classes=3", "task.epochs=12", "task.batch_size=4", "optimizer.lr=0.02")
+    planned = job(root, tmp_path, *overrides, train=32, test=6)
     run(planned.resolved, planned.folder, bar=False)
     first, *_, last = map(json.loads, (planned.folder / "log.jsonl").read_text().splitlines())
     assert last["train_loss"] < first["train_loss"]

@@ -210,6 +210,8 @@ def test_another_data_set_is_not_taken_for_cityscapes(
     SpadeCityscapes(**usual).load(real, "cpu")
     planned = job(tmp_path, "task.data_set=CamVid")
     assert "task.data_set=CamVid (paper: Cityscapes)" in planned.resolved.labels
+    (unverified,) = jobs(("task=spade-cityscapes", "data.verify=false"))  # has an effect
+    assert any("data.verify=false" in note for note in unverified.resolved.notes)
 
 
 def test_a_reduction_is_part_of_a_larger_one(task: SpadeCityscapes, root: Path) -> None:
@@ -233,14 +235,14 @@ def test_missing_weights_are_found_before_the_data_is_read(
             SpadeCityscapes(**settings).load(data(tmp_path / "empty", "real"), "cpu")
 
 
-def job(tmp_path: Path, *overrides: str) -> Job:
+def job(tmp_path: Path, *overrides: str, runs: str = "runs") -> Job:
     (found,) = jobs(
         (
             "task=spade-cityscapes",
             "scale=smoke",
             "data.source=synthetic",
             f"data.root={tmp_path / 'data'}",
-            f"paths.results={tmp_path / 'runs'}",
+            f"paths.results={tmp_path / runs}",
             *TINY,
             *overrides,
         )
@@ -248,8 +250,8 @@ def job(tmp_path: Path, *overrides: str) -> Job:
     return found
 
 
-def ran(tmp_path: Path, *overrides: str) -> Path:
-    planned = job(tmp_path, *overrides)
+def ran(tmp_path: Path, *overrides: str, runs: str = "runs") -> Path:
+    planned = job(tmp_path, *overrides, runs=runs)
     run(planned.resolved, planned.folder, bar=False)
     return planned.folder
 
@@ -286,7 +288,7 @@ def test_a_stopped_trial_continues_to_the_bit(
         *("task.epochs=3", "task.fid_epochs=all"),
         *(f"optimizer={optimizer}", "checkpoint.seconds=0"),
     )
-    whole = ran(tmp_path, *overrides, f"paths.results={tmp_path / 'whole'}")
+    whole = ran(tmp_path, *overrides, runs="whole")
 
     planned = job(tmp_path, *overrides)
     save = checkpoint.save
