@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,17 @@ def numbers(folder: Path) -> dict[str, Any]:
 
 def trials(results: Path) -> list[Path]:
     return sorted(path.parent for path in results.glob("*/*/*/final.json"))
+
+
+def page(results: Path) -> dict[str, str]:
+    """Every file of the report, by name, without the times that vary between identical runs."""
+    out = results.parent / "page"
+    script = [sys.executable, str(ROOT / "scripts" / "report.py"), str(results), "--out", str(out)]
+    subprocess.run(script, check=True, capture_output=True)
+    files = {}
+    for path in sorted(path for path in out.rglob("*") if path.is_file()):
+        text = path.read_bytes().decode(errors="backslashreplace").replace(str(results), "RUNS")
+        text = re.sub(r'"seconds": [0-9.e+-]+', "", text)
+        files[str(path.relative_to(out))] = re.sub(r"<dt>Time</dt><dd>[^<]*</dd>", "", text)
+    assert any("sobolev" in text for name, text in files.items() if name.endswith(".md"))
+    return files

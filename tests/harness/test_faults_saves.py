@@ -7,7 +7,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,19 +129,6 @@ def test_a_damaged_checkpoint_falls_back_and_the_numbers_stay(
     assert ("starting anew" in told) == (damage == "both")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_disk_that_fills_up_is_told_and_loses_nothing(
     small_disk: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -250,6 +236,15 @@ def test_a_read_only_folder_is_fatal_and_loud(
     assert saved(folder) == (0 if when == "from the start" else 1)
     folder.chmod(0o777)
     assert finished(shared_folder, SHORT, ALWAYS) == undisturbed
+
+
+def test_a_read_only_mount_is_fatal_and_loud(
+    read_only: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Fault 6: nobody can write there, root neither."""
+    assert not sweep.job(compose(read_only / "runs", SHORT), bar=False)
+    assert "Read-only file system" in capfd.readouterr().err
+    assert not list(read_only.iterdir())
 
 
 def test_nothing_is_staged_in_the_temporary_folder(

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chandir.harness import checkpoint, sweep
+from chandir.harness import checkpoint, provenance, sweep
 from chandir.harness.errors import UserError
 from chandir.harness.plan import jobs
 from chandir.harness.trial import run
-from tests.harness.faults import ALWAYS, COMMON, SHORT, compose, finished, interrupted, job
-from tests.harness.runs import SMALL, call, numbers, trials
+from tests.harness.faults import (
+    ALWAYS,
+    COMMON,
+    LONG,
+    SHORT,
+    compose,
+    epochs,
+    finished,
+    interrupted,
+    job,
+    start,
+    wait_for,
+)
+from tests.harness.runs import ROOT, SMALL, call, command, numbers, trials
 
 
 @pytest.mark.parametrize(
@@ -35,6 +51,35 @@ def test_what_changed_since_the_checkpoint_is_refused_and_shown(
     with pytest.raises(UserError, match=f"{told}.*on_change=restart"):
         finished(tmp_path, SHORT, ALWAYS)
     assert finished(tmp_path, SHORT, ALWAYS, "on_change=restart") == undisturbed
+
+
+@pytest.mark.slow
+def test_an_edit_of_the_code_is_refused_and_one_of_the_readme_is_not(tmp_path: Path) -> None:
+    """Fault 13, with real edits: a trial is killed, a copy of the project edited, called again."""
+    project, results = tmp_path / "project", tmp_path / "runs"
+    kept = (".git", ".venv", "data", "results", "tests", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(*kept))
+
+    def again(epochs: str = LONG, *overrides: str) -> subprocess.CompletedProcess[str]:
+        every = (*COMMON, epochs, ALWAYS, f"paths.results={results}", *overrides)
+        command = [sys.executable, str(project / "run.py"), *every]
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+    with start(results, LONG, ALWAYS) as process:  # of the project itself: the sources are the same
+        wait_for(lambda: sum(epochs(results)) > 3, process)
+        process.kill()
+    network = project / "models" / "convnet.py"
+    network.write_text(network.read_text() + "\n# edited\n")
+    refused = again()
+    assert refused.returncode == 1
+    assert "models/convnet.py changed" in refused.stderr
+    assert "on_change=restart" in refused.stderr
+    assert not trials(results)
+    shutil.copy(ROOT / "models" / "convnet.py", network)
+    (project / "README.md").write_text("edited")
+    done = again()
+    assert done.returncode == 0, done.stderr
+    assert finished(results, LONG) == finished(tmp_path / "whole", LONG)
 
 
 def test_a_diverging_trial_leaves_the_others_alone(
@@ -75,6 +120,39 @@ def test_long_and_odd_folder_names(tmp_path: Path, undisturbed: dict[str, Any]) 
     assert odd in planned.folder.parents
     run(planned.resolved, planned.folder, bar=False)
     assert numbers(planned.folder) == undisturbed
+
+
+def test_a_git_that_hangs_costs_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, Any]
+) -> None:
+    """Fault 22: a repository on a file server that does not answer."""
+
+    def hangs(command: list[str], **options: Any) -> None:
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    provenance.commit.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", hangs)
+        assert finished(tmp_path, SHORT) == undisturbed
+    provenance.commit.cache_clear()
+    record = json.loads((job(tmp_path, SHORT).folder / "provenance.json").read_text())
+    assert record["commit"] is None
+
+
+@pytest.mark.slow
+def test_a_read_only_home(read_only: Path, tmp_path: Path) -> None:
+    """Fault 22: one that root cannot write to either; the page's figures have a cache there."""
+    where = (f"paths.results={tmp_path / 'runs'}", f"paths.page={tmp_path / 'page'}")
+    done = subprocess.run(
+        command("-m", *SMALL, "metric=h0", "trial=range(2)", *where),
+        env=os.environ | {"HOME": str(read_only), "XDG_CACHE_HOME": str(read_only / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page" / "index.html").exists(), done.stderr
+    assert list((tmp_path / "page" / "figures").glob("*.svg"))
 
 
 def test_a_bare_environment(tmp_path: Path) -> None:

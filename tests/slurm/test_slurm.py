@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.faults import COMMON, finished, job, saved
-from tests.harness.runs import command, trials
+from tests.harness.faults import COMMON, TWELVE, finished, job, saved
+from tests.harness.runs import command, numbers, page, trials
 from tests.slurm.cluster import Cluster, missing, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -54,8 +54,8 @@ class Sweep:
         self.cluster, self.results = cluster, folder / "runs"
         self.before = set(cluster.jobs())
         arguments = command(
-            *("-m", *COMMON, f"paths.results={self.results}", "hydra/launcher=slurm"),
-            *("hydra.launcher.cpus_per_task=1", *overrides),
+            *("-m", *overrides, f"paths.results={self.results}"),
+            *("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"),
         )
         self.process = subprocess.Popen(
             arguments,
@@ -88,7 +88,7 @@ def test_an_array_with_a_requeue_and_a_preemption_gives_the_undisturbed_numbers(
     cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
 ) -> None:
     low = ("hydra.launcher.partition=low", "trial=range(2)", EPOCHS, NEVER)
-    sweep = launch(*low)
+    sweep = launch(*COMMON, *low)
     sweep.wait_for_epochs(0, 1)
     first, second = sweep.jobs()
 
@@ -114,10 +114,59 @@ def test_an_array_with_a_requeue_and_a_preemption_gives_the_undisturbed_numbers(
         assert finished(sweep.results, EPOCHS, trial) == undisturbed
 
 
+@pytest.mark.timeout(1200)
+def test_the_sweep_of_twelve_with_a_requeue_and_a_preemption_reports_the_same(
+    cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    """The sweep of `test_a_sweep_killed_ten_times_reports_what_an_undisturbed_one_does`."""
+    epochs = "task.epochs=300"
+    sweep = launch(*TWELVE, "hydra.launcher.partition=low", epochs, NEVER)
+    sweep.wait_for_epochs(0, 1)
+    jobs = sweep.jobs()
+    assert len(jobs) == 12
+    cluster.call("sbatch", "-p", "high", "-n", "2", "-o", "/dev/null", "--wrap", "sleep 1")
+    for name in jobs[:2]:
+        wait_for(lambda name=name: cluster.restarts(name) == 1, f"the preemption of {name}")
+    sweep.wait_for_epochs(2)  # the next in the array runs, while those two are held
+    cluster.call("scontrol", "requeue", jobs[2])
+    wait_for(lambda: cluster.restarts(jobs[2]) == 1, "the requeue")
+    while sweep.process.poll() is None:
+        cluster.release(jobs)
+    status, output = sweep.end()
+    assert status == 0, output
+    assert [cluster.restarts(name) for name in jobs[:3]] == [1, 1, 1]
+
+    whole = tmp_path / "whole" / "runs"
+    local = command("-m", *TWELVE, epochs, f"paths.results={whole}", "hydra.launcher.workers=2")
+    subprocess.run(local, check=True, capture_output=True)
+    names = [path.relative_to(whole) for path in trials(whole)]
+    assert len(names) == 12
+    assert [numbers(sweep.results / name) for name in names] == [
+        numbers(whole / name) for name in names
+    ]
+    ours, theirs = page(sweep.results), page(whole)
+    for each in (ours, theirs):
+        each.pop("index.html")  # shows the command, which names the launcher
+    assert ours == theirs
+
+
+def test_on_error_stop_cancels_the_others_at_the_first_failure(
+    cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    endless = "task.epochs=100000"
+    failing = job(tmp_path / "runs", endless, "trial=1").folder  # not the first of the array
+    (failing / "log.jsonl").mkdir(parents=True)
+    sweep = launch(*COMMON, endless, "trial=range(3)", "on_error=stop")
+    status, output = sweep.end()
+    assert status == 1, output
+    assert "the others are cancelled" in output
+    wait_for(lambda: not {"RUNNING", "PENDING"} & {cluster.jobs()[j] for j in sweep.jobs()}, "end")
+
+
 def test_a_killed_job_is_told_and_the_same_command_finishes_it(
     cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
 ) -> None:
-    often = ("trial=range(2)", EPOCHS, "checkpoint.seconds=0")
+    often = (*COMMON, "trial=range(2)", EPOCHS, "checkpoint.seconds=0")
     sweep = launch(*often)
     sweep.wait_for_epochs(0, 1)
     killed, _ = sweep.jobs()
@@ -140,7 +189,7 @@ def test_a_failing_trial_is_a_failed_job_with_its_traceback(
 ) -> None:
     folder = job(tmp_path / "runs", "task.epochs=2", "trial=0").folder
     (folder / "log.jsonl").mkdir(parents=True)  # nothing can be logged there
-    sweep = launch("trial=range(2)", "task.epochs=2")
+    sweep = launch(*COMMON, "trial=range(2)", "task.epochs=2")
     status, output = sweep.end()
     assert status == 1
     assert "IsADirectoryError" in output  # in the summary
@@ -158,7 +207,7 @@ def test_at_the_time_limit_a_trial_saves_and_requeues_itself(
 ) -> None:
     # SLURM sends the signal up to a minute early.
     limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=30")
-    sweep = launch("trial=0", "task.epochs=100000", NEVER, *limits)
+    sweep = launch(*COMMON, "trial=0", "task.epochs=100000", NEVER, *limits)
     wait_for(lambda: sweep.jobs() and cluster.restarts(sweep.jobs()[0]) == 1, "a requeue", 200)
     assert saved(job(sweep.results, "task.epochs=100000").folder) > 0
     before = sweep.epochs(0)

@@ -26,3 +26,17 @@ def test_a_sweep_from_another_folder_with_a_failing_trial(tmp_path: Path) -> Non
     assert "Traceback" in (failing / "error.txt").read_text()
     assert len(trials(results)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+@pytest.mark.slow
+def test_on_error_stop_asks_the_others_to_save_and_leave(tmp_path: Path) -> None:
+    endless = "task.epochs=100000"
+    failing, other = (job(tmp_path, endless, f"trial={trial}").folder for trial in (1, 0))
+    (failing / "log.jsonl").mkdir(parents=True)  # the second one, while the first one runs
+    done = call(
+        *("-m", *COMMON, endless, "trial=range(2)", "hydra/launcher=submitit_local"),
+        *("on_error=stop", f"paths.results={tmp_path}"),
+    )
+    assert done.returncode == 1
+    assert "the others are cancelled" in done.stderr
+    assert not (other / "claim.json").exists()
