@@ -192,3 +192,13 @@ def test_a_stack_that_loses_its_precision_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "hydra.launcher.stack=2 has no effect: precision=bf16 is lost" in done.stderr
     assert not trials(tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("level", "choice"), [("fast", "stacks of up to"), ("exact", "processes")])
+def test_on_a_gpu_a_sweep_is_packed_by_itself(tmp_path: Path, level: str, choice: str) -> None:
+    sweep = ("-m", *SMALL, f"determinism={level}", "device=cuda", "metric=h0,sobolev")
+    done = call(*sweep, "trial=range(3)", f"paths.results={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert choice in done.stdout
+    assert len(trials(tmp_path)) == 6

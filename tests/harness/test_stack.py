@@ -37,8 +37,9 @@ DIFFERENT = [
 
 
 def job(results: Path, *overrides: str) -> Job:
-    (only,) = jobs((*FAST, f"paths.results={results}", f"data.root={results}", *overrides))
-    return only
+    given = (*FAST, f"paths.results={results}", f"data.root={results}", *overrides)
+    (only,) = jobs(tuple({item.partition("=")[0]: item for item in given}.values()))
+    return only  # the last one of each setting
 
 
 def stacked(planned: list[Job], size: int | None = None) -> dict[Path, Exception | None]:
