@@ -105,11 +105,14 @@ def parse(arguments: list[str]) -> list[Override]:
 
 
 def refuse_repeated(overrides: list[Override]) -> None:
-    """Refuse a setting that is given twice, of which Hydra would take the last."""
+    """Refuse a setting that is given twice, of which Hydra would take the last.
+
+    Paths may be: the last one wins over an alias's or a script's.
+    """
     first: dict[str, Override] = {}
     for item in overrides:
         other = first.setdefault(item.key_or_group, item)
-        if other.input_line != item.input_line:
+        if other.input_line != item.input_line and not item.key_or_group.startswith("paths."):
             raise UserError(
                 f"{other.input_line} has no effect before {item.input_line}: expected one value, "
                 f"or a sweep: -m {item.key_or_group}=A,B"

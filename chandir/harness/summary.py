@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -93,11 +92,11 @@ def cells(jobs: list[Job]) -> list[Cell]:
                 entry.results.append(final)
                 entry.paces.append(final["totals"]["seconds"] / final["totals"]["epochs"])
                 continue
-        except (OSError, json.JSONDecodeError):
+            if rows := record.rows():
+                entry.ran += len(rows)
+                entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
+        except (OSError, ValueError):  # unreadable: the trial itself says what is wrong
             pass
-        if rows := record.rows():
-            entry.ran += len(rows)
-            entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
         if (job.folder / "error.txt").exists():
             entry.failed.append(job.folder)
     return list(found.values())

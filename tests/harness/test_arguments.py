@@ -116,6 +116,8 @@ def test_a_setting_is_given_once() -> None:
     with pytest.raises(UserError, match="trial=0 has no effect before trial=1"):
         prepare(["trial=0", "trial=1"])
     assert len(prepare(["metric=h0", "metric=h0"])) == 1
+    (job,) = prepare(["paths.results=a", "paths.results=b"])
+    assert job.resolved.config.paths.results == "b"
 
 
 def test_a_launchers_settings_are_its_own() -> None:
