@@ -114,7 +114,7 @@ def test_an_array_with_a_requeue_and_a_preemption_gives_the_undisturbed_numbers(
         assert finished(sweep.results, EPOCHS, trial) == undisturbed
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)  # twelve jobs, two at a time; then again without SLURM
 def test_the_sweep_of_twelve_with_a_requeue_and_a_preemption_reports_the_same(
     cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
 ) -> None:
