@@ -33,6 +33,7 @@ from tests.harness.faults import (
 from tests.harness.runs import ROOT, SMALL, call, command, numbers, trials
 
 
+@pytest.mark.parametrize(("choice", "segments"), [("restart", 1), ("continue", 2)])
 @pytest.mark.parametrize(
     ("before", "told"),
     [
@@ -41,7 +42,12 @@ from tests.harness.runs import ROOT, SMALL, call, command, numbers, trials
     ],
 )
 def test_what_changed_since_the_checkpoint_is_refused_and_shown(
-    tmp_path: Path, undisturbed: dict[str, Any], before: dict[str, Any], told: str
+    tmp_path: Path,
+    undisturbed: dict[str, Any],
+    before: dict[str, Any],
+    told: str,
+    choice: str,
+    segments: int,
 ) -> None:
     """Fault 13. A changed configuration is another cell, with a folder of its own."""
     folder = interrupted(tmp_path)
@@ -50,7 +56,9 @@ def test_what_changed_since_the_checkpoint_is_refused_and_shown(
     checkpoint.save(folder, state | before)
     with pytest.raises(UserError, match=f"{told}.*on_change=restart"):
         finished(tmp_path, SHORT, ALWAYS)
-    assert finished(tmp_path, SHORT, ALWAYS, "on_change=restart") == undisturbed
+    assert finished(tmp_path, SHORT, ALWAYS, f"on_change={choice}") == undisturbed
+    record = json.loads((folder / "provenance.json").read_text())
+    assert len(record["segments"]) == segments
 
 
 @pytest.mark.slow
