@@ -152,14 +152,14 @@ def test_weights_out_of_reach_are_told_before_any_trial(root, tmp_path, monkeypa
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: None)
     planned = job(root, tmp_path, "model.encoder_weights=imagenet")
     with pytest.raises(UserError, match=r"encoder_weights=imagenet: .*cannot be downloaded"):
-        _check_needs([planned])
+        _check_needs([planned], [])
     assert not planned.folder.exists()
 
 
 def test_a_damaged_tree_is_told_before_any_trial(tmp_path):
     planned = job(tmp_path, tmp_path, source="real")
     with pytest.raises(UserError, match=r"SegmentationClassAug: not there.*task.train_set=train"):
-        _check_needs([planned])
+        _check_needs([planned], [])
 
 
 def test_training_scores_are_means_or_quotients_of_sums():
