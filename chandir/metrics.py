@@ -191,7 +191,8 @@ class Sobolev(Metric):
     Note:
         The paper's left Riemann sum of Eqs. (10) to (12) equals S f + f̄ / (12 lam n²): the same
         but for a gain of the mean that matters only at tiny n (1.083 at n = 1, lam = 1). Eq. (10)
-        prints f(oO) where f(õO) is meant.
+        prints f(oO) where f(õO) is meant. Of the appendix, (29) to (31) do not follow; (33), which
+        is the kernel K, does.
     """
 
     lam: float = 1.0

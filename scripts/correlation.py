@@ -60,13 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     models = [m for model in options.models for m in (PAPER if model == "figure1" else [model])]
-    print(f"{'':24}      output direction       input direction")
-    print(f"{'model':24}      mean  invariant       mean  invariant   paper's (output, input)")
+    width = max(len(stem(model)) for model in models)
     try:
         for model in models:
             weights = load(model, options.weights)
             summary = correlation.summary(weights)
-            print(row(model, summary))
+            if model == models[0]:
+                print(f"{'':{width}}      output direction       input direction")
+                print(f"{'model':{width}}{2 * '       mean  invariant'}   paper's (output, input)")
+            print(row(model, summary, width))
             write(model, weights, summary, options.layer, options.out)
     except (ValueError, OSError) as error:
         print(f"correlation: {error}", file=sys.stderr)
@@ -143,14 +145,14 @@ def state_dict(content: Any) -> Mapping[str, Any] | None:
     return next((found for found in inner if found is not None), None)
 
 
-def row(model: str, summary: dict[str, Any]) -> str:
+def row(model: str, summary: dict[str, Any], width: int) -> str:
     """A line of the table."""
     cells = [
         f"{part['mean']:11.4f}{part['invariant']:11.4f}" if part else f"{'none':>11}{'none':>11}"
         for part in (summary["output"], summary["input"])
     ]
     paper = "   {:.4f}, {:.4f}".format(*PAPER[model]) if model in PAPER else ""
-    return f"{stem(model):24.24}{''.join(cells)}{paper}"
+    return f"{stem(model):{width}}{''.join(cells)}{paper}"
 
 
 def stem(model: str) -> str:

@@ -37,6 +37,7 @@ def sentence(problem: Any) -> str:
     expectation = EXPECTATIONS.get(kind) or problem["msg"].removeprefix("Input should be ")
     guess = ""
     if kind == "literal_error":
+        expectation = expectation.replace("True", "true").replace("False", "false")
         choices = context["expected"].replace(" or ", ", ").split(",")
         guess = nearest(value, [choice.strip("' ") for choice in choices])
     return f"{key}={value}: expected {expectation.format(**context)}{guess}"

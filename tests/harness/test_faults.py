@@ -54,10 +54,10 @@ def test_each_fault_has_its_tests() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)  # on a machine that does much else
 def test_a_sweep_killed_ten_times_reports_what_an_undisturbed_one_does(tmp_path: Path) -> None:
     """Faults 1, 2, 8 and 23, in a whole sweep of 12 trials, at instants drawn at random."""
-    sweep = ("-m", *TWELVE, "task.epochs=80", "checkpoint.seconds=0", "hydra.launcher.workers=2")
+    sweep = ("-m", *TWELVE, "task.epochs=40", "checkpoint.seconds=0", "hydra.launcher.workers=2")
     whole, cut = tmp_path / "whole" / "runs", tmp_path / "cut" / "runs"
     subprocess.run(command(*sweep, f"paths.results={whole}"), check=True)
     finals = [json.loads((folder / "final.json").read_text()) for folder in trials(whole)]
