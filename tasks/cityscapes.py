@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+NAME = "Cityscapes"
+IMAGES = {"train": 2975, "val": 500}  # of its splits
 LABELS = 35  # channels of the followed code: labelIds 0 to 33, and 34, which no map holds
 VOID = 255  # how tools write "no label" and the license plates' -1; it counts as LABELS - 1
 EDGE = 4  # the plane of edges
@@ -63,6 +65,20 @@ def find(root: Path, split: str) -> list[Files]:
             "gtFine_trainvaltest.zip again, or remove the photographs without maps"
         )
     return found
+
+
+def verify(split: str, files: list[Files]) -> None:
+    """Tell a part of Cityscapes, or another data set in its layout, from Cityscapes.
+
+    Raises:
+        ValueError: if there are not as many photographs as the split has.
+    """
+    if len(files) != IMAGES[split]:
+        raise ValueError(
+            f"{split}: {len(files)} photographs, {NAME} has {IMAGES[split]}; unpack its zip files "
+            "again, name another data set with task.data_set (labelled), or accept them with "
+            "data.verify=false"
+        )
 
 
 def read(files: list[Files], height: int, width: int) -> Tensor:

@@ -12,17 +12,20 @@ from tasks.download import fetch
 from tasks.segmentation import Segmentation
 from tasks.voc_files import Pair, augmented, pairs, read
 
+VOC = "VOC2012"
 # Pictures in VOC 2012's own lists, and in SBD's augmented set without those of val.
 PICTURES = {"train": 1464, "val": 1449, "trainval": 2913, "aug": 10582}
 
 
 class PascalVoc(Segmentation):
-    """VOC 2012, or another data set in its layout; see `Segmentation`.
+    """VOC 2012, or another data set in its layout, named by ``data_set``; see `Segmentation`.
 
     All pictures are decoded once, when the task is loaded, and live on the device: VOC with SBD
     takes 9 GB there, and as much host memory while it is read.
 
     Args:
+        data_set: what ``data.root`` holds. Another name than VOC2012 is a label of the numbers, and
+            lists of any length are taken.
         train_set: "aug" (SegmentationClassAug without the test set's pictures) or the name of a
             list in ImageSets/Segmentation.
         test_set: the name of a list.
@@ -40,6 +43,7 @@ class PascalVoc(Segmentation):
     def __init__(
         self,
         *,
+        data_set: str = VOC,
         train_set: str = "aug",
         test_set: str = "val",
         num_classes: int = 21,
@@ -59,15 +63,19 @@ class PascalVoc(Segmentation):
             test_size=test_size,
             test_batch=test_batch,
         )
-        self.train_set, self.test_set = train_set, test_set
+        if not data_set.strip():
+            raise ValueError(
+                f"task.data_set={data_set!r}: expected the name of what data.root holds"
+            )
+        self.data_set, self.train_set, self.test_set = data_set, train_set, test_set
 
     def load(self, data: Any, device: torch.device | str) -> None:
         """Put the pictures on the device.
 
         The tree is torchvision's: ``data.root/VOCdevkit/VOC2012``, downloaded there if missing.
-        With ``data.verify``, 21 classes and a list of VOC's, the number of pictures has to be
-        VOC's. With ``data.source`` "synthetic", a stand-in under ``data.root/synthetic`` is made
-        instead, and read alike.
+        With ``data.verify``, and unless ``data_set`` says that it is another data set, the number
+        of pictures in a list of VOC's has to be VOC's. With ``data.source`` "synthetic", a stand-in
+        under ``data.root/synthetic`` is made instead, and read alike.
 
         Raises:
             FileNotFoundError: for files that are missing, and cannot be downloaded.
@@ -83,7 +91,7 @@ class PascalVoc(Segmentation):
             self._fetch(root, voc)
         train = pairs(voc, self.train_set, held_out=self.test_set)
         test = pairs(voc, self.test_set)
-        if data.source == "real" and data.verify and self.num_classes == 21:
+        if data.source == "real" and data.verify and self.data_set == VOC:
             _verify(self.train_set, train)
             _verify(self.test_set, test)
         self.hold(
@@ -121,6 +129,7 @@ class PascalVoc(Segmentation):
 def _verify(split: str, found: list[Pair]) -> None:
     if len(found) != PICTURES.get(split, len(found)):
         raise ValueError(
-            f"{split}: {len(found)} pictures, VOC has {PICTURES[split]}; copy the tree or the list "
-            "anew, or accept them with data.verify=false"
+            f"{split}: {len(found)} pictures, {VOC} has {PICTURES[split]}; copy the tree or the "
+            "list anew, name another data set with task.data_set (labelled), or accept them with "
+            "data.verify=false"
         )

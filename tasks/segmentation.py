@@ -207,7 +207,9 @@ class Segmentation(ABC):
 
     def finish(self, model: nn.Module, folder: Path) -> None:
         """``samples.png``: a few test pictures, their labels and the predictions."""
-        shown = torch.arange(min(SHOWN, self.test_size), device=self._mean.device)
+        # Spread over the list: neighbours in it may be frames of one film, much alike.
+        shown = torch.linspace(0, self.test_size - 1, SHOWN).round().long().unique()
+        shown = shown.to(self._mean.device)
         windows = self.test_scenes.cut(shown, *self._test_window)
         model.eval()
         with torch.no_grad():

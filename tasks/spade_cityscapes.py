@@ -38,6 +38,8 @@ class SpadeCityscapes:
     Args:
         height: of the images in pixels, a multiple of STRIDE.
         width: likewise.
+        data_set: what ``data.root`` holds. Another name than Cityscapes is a label of the numbers,
+            and splits of any size are taken.
         perceptual: "vgg19", "none", or a file of torchvision's weights of VGG-19.
         fid_weights: "inception", a file of pytorch-fid's weights, or "random", small random
             features for tests, which say nothing about quality.
@@ -70,6 +72,7 @@ class SpadeCityscapes:
         *,
         height: int = 256,
         width: int = 512,
+        data_set: str = cityscapes.NAME,
         perceptual: str = "vgg19",
         fid_weights: str = "inception",
         fid_epochs: str = "last",
@@ -89,11 +92,16 @@ class SpadeCityscapes:
                 raise ValueError(
                     f"task.{key}={count}: expected at least {least}; leave it out for all images"
                 )
+        if not data_set.strip():
+            raise ValueError(
+                f"task.data_set={data_set!r}: expected the name of what data.root holds"
+            )
         if fid_epochs not in ("last", "all"):
             raise ValueError(
                 f"task.fid_epochs={fid_epochs}: expected last or all; last is what Table 3 needs"
             )
         self.height, self.width = height, width
+        self.data_set = data_set
         self.perceptual = perceptual
         self.fid_weights = fid_weights
         self.fid_epochs = fid_epochs
@@ -103,8 +111,9 @@ class SpadeCityscapes:
         """Put photographs, maps, and the networks that judge images, on the device.
 
         The files are torchvision's, see `cityscapes`; it trains on the split train and tests on
-        val, as the followed code does. Their publisher states no checksums, so that
-        ``data.verify`` changes nothing. With ``data.source`` "synthetic" a stand-in is made under
+        val, as the followed code does. Their publisher states no checksums; with ``data.verify``,
+        and unless ``data_set`` says that it is another data set, there have to be as many as in
+        Cityscapes. With ``data.source`` "synthetic" a stand-in is made under
         ``data.root/synthetic/cityscapes`` instead, and read alike.
 
         Raises:
@@ -125,10 +134,12 @@ class SpadeCityscapes:
         if data.source == "synthetic":
             root = root / "synthetic" / "cityscapes"
             streets.write(root)
-        chosen = [
-            self._reduced(key, cityscapes.find(root, split))
-            for key, split in (("train_size", "train"), ("test_size", "val"))
-        ]
+        chosen = []
+        for key, split in (("train_size", "train"), ("test_size", "val")):
+            files = cityscapes.find(root, split)
+            if data.source == "real" and data.verify and self.data_set == cityscapes.NAME:
+                cityscapes.verify(split, files)
+            chosen.append(self._reduced(key, files))
         train, test = (cityscapes.read(files, self.height, self.width) for files in chosen)
         digest = hashlib.sha256()
         judges = [module for module in (criterion, network) if module is not None]

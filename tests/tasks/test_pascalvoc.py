@@ -127,6 +127,7 @@ def test_as_in_the_paper_it_is_only_the_network_that_differs():
     [
         ("task.void=ignore", "task.void=ignore (paper: background)"),
         ("task.loss=cross_entropy", "task.loss=cross_entropy (paper: lovasz)"),
+        ("task.data_set=CamVid", "task.data_set=CamVid (paper: VOC2012)"),
         ("task.train_set=train", "task.train_set=train (paper: aug)"),
         ("model.encoder_weights=none", "model.encoder_weights=none (paper: imagenet)"),
         ("model.num_classes=19", "model.num_classes=19 (paper: 21)"),

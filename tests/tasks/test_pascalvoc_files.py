@@ -37,7 +37,7 @@ def root(original, tmp_path):
 
 
 def load(root, source="real", verify=True, **settings):
-    task = PascalVoc(**{"num_classes": CLASSES, "crop": 64} | settings)
+    task = PascalVoc(**{"data_set": "shapes", "num_classes": CLASSES, "crop": 64} | settings)
     data = SimpleNamespace(root=str(root), source=source, verify=verify, name=None)
     task.load(data, "cpu")
     return task
@@ -172,10 +172,12 @@ def test_no_tree_and_no_network(tmp_path, monkeypatch):
 
 
 def test_vocs_lists_have_vocs_length(tmp_path):
-    write(tmp_path / VOC, 21, train=4, test=3)
-    settings = {"num_classes": 21, "train_set": "train"}
-    refused(tmp_path, "train: 4 pictures, VOC has 1464.*data.verify=false", **settings)
+    write(tmp_path / VOC, CLASSES, train=4, test=3)
+    settings = {"data_set": "VOC2012", "train_set": "train"}
+    message = "train: 4 pictures, VOC2012 has 1464.*task.data_set.*data.verify=false"
+    refused(tmp_path, message, **settings)
     assert load(tmp_path, verify=False, **settings).test_size == 3
+    assert load(tmp_path, **settings | {"data_set": "shapes"}).test_size == 3
 
 
 @pytest.mark.parametrize(
@@ -187,6 +189,7 @@ def test_vocs_lists_have_vocs_length(tmp_path):
         ({"void": "drop"}, "task.void=drop: expected background or ignore"),
         ({"num_classes": 1}, "task.num_classes=1: expected 2 to 255"),
         ({"test_size": 0}, "task.test_size=0: expected at least 1"),
+        ({"data_set": " "}, "task.data_set=' ': expected the name of what data.root holds"),
     ],
 )
 def test_settings_are_checked_at_once(settings, message):
@@ -221,3 +224,18 @@ def test_the_stand_in_is_what_source_synthetic_reads(tmp_path):
     assert (task.train_size, task.test_size) == (32, 12)
     assert set(task.scenes.labels.unique().tolist()) == {*range(CLASSES), VOID}
     assert torch.equal(task.scenes.pixels, load(tmp_path, source="synthetic").scenes.pixels)
+
+
+def test_the_pictures_shown_are_spread_over_the_list(original, tmp_path):
+    task = load(original, source="synthetic", test_size=9)
+    shown = []
+    cut = task.test_scenes.cut
+
+    def kept(indices, *window):
+        shown.extend(indices.tolist())
+        return cut(indices, *window)
+
+    object.__setattr__(task.test_scenes, "cut", kept)
+    task.finish(torch.nn.Conv2d(3, CLASSES, 1), tmp_path)
+    assert shown == [0, 3, 5, 8]
+    assert (tmp_path / "samples.png").is_file()

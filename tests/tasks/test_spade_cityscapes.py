@@ -182,6 +182,7 @@ def test_the_picture_shows_labels_photographs_and_images(
         ({"width": 0}, r"task.width=0: .* 64 is near"),
         ({"test_size": 1}, r"task.test_size=1: expected at least 2"),
         ({"train_size": 0}, r"task.train_size=0: expected at least 1"),
+        ({"data_set": ""}, r"task.data_set='': expected the name of what data.root holds"),
         ({"fid_epochs": "first"}, r"task.fid_epochs=first: expected last or all"),
     ],
 )
@@ -193,6 +194,22 @@ def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
 def test_more_images_than_there_are(root: Path) -> None:
     with pytest.raises(ValueError, match=r"task.train_size=99, but there are 16 images"):
         loaded(root, train_size=99)
+
+
+def test_another_data_set_is_not_taken_for_cityscapes(
+    task: SpadeCityscapes, root: Path, tmp_path: Path
+) -> None:
+    real = data(root / "synthetic" / "cityscapes", "real")
+    usual = {"height": 64, "width": 128, "perceptual": "none", "fid_weights": "random"}
+    with pytest.raises(ValueError, match=r"train: 16 photographs, Cityscapes has 2975.*data_set"):
+        SpadeCityscapes(**usual).load(real, "cpu")
+    other = SpadeCityscapes(**usual, data_set="drawn streets")
+    other.load(real, "cpu")
+    assert other.checksum == task.checksum
+    real.verify = False
+    SpadeCityscapes(**usual).load(real, "cpu")
+    planned = job(tmp_path, "task.data_set=CamVid")
+    assert "task.data_set=CamVid (paper: Cityscapes)" in planned.resolved.labels
 
 
 def test_a_reduction_is_part_of_a_larger_one(task: SpadeCityscapes, root: Path) -> None:
