@@ -172,3 +172,15 @@ def test_every_gain_is_drawn_filled_where_zero_is_outside_and_beside_the_papers(
     svg = effects.draw(flat, "test FID", tmp_path, "effects", "Effects", "24 trials.").svg
     assert "fill: #ffffff" in svg, "no difference at all: hollow"
     assert "stroke: #1b1f24; stroke-width: 1.2" not in svg
+
+
+def test_a_score_of_the_last_epoch_alone_leaves_the_losses_curves() -> None:
+    """SPADE's: its FID takes minutes, so that only the end has one."""
+    from chandir.report.figures.curves import _logged
+
+    losses = {"train_loss_generator": 2.0, "train_loss_discriminator": 1.0}
+    log = [losses, losses, {**losses, "test_fid": 60.0}]
+    own = ["train_fid", "test_fid"]
+    assert _logged(own, [log]) == sorted(losses)
+    assert _logged(own, [log[2:]]) == ["test_fid"]
+    assert _logged(own, [[{**epoch, "test_fid": 60.0} for epoch in log]]) == ["test_fid"]

@@ -45,8 +45,8 @@ def draw(
     every = [curve for curves in panels.values() for curve in curves]
     spec = every[0].trials[0].config["score"]
     scores = [f"train_{spec['name'].removeprefix('test_')}", str(spec["name"])]
-    first = [trial.log[0] for curve in every for trial in curve.trials if trial.log]
-    scores = [score for score in scores if any(score in epoch for epoch in first)]
+    logs = [trial.log for curve in every for trial in curve.trials]
+    scores = _logged(scores, logs)
     fig, axes = figure(6.4, 0.5 + 2.4 * len(panels), len(panels), len(scores), sharey="row")
     palette = looks([curve.name for curve in every])
     for line, (setting, curves) in zip(axes, panels.items(), strict=True):
@@ -67,7 +67,8 @@ def draw(
             axis.set_title(f"{own}, {setting}" if len(panels) > 1 else own)
             axis.xaxis.get_major_locator().set_params(integer=True)
         line[0].set_ylim(*_range(curves, scores))
-        line[0].set_ylabel(spec.get("unit") or words.score(spec["name"]))
+        loss = scores[0].startswith("train_loss")
+        line[0].set_ylabel("loss" if loss else spec.get("unit") or words.score(spec["name"]))
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     legend(fig, axes[0][0])
@@ -106,6 +107,14 @@ def band(trials: Sequence[Trial], score: str) -> tuple[np.ndarray, np.ndarray, n
     t = np.array([quantiles[m] for m in free.tolist()])
     half = t * np.sqrt(squares / free / np.maximum(n, 1))
     return np.array(epochs), mean, np.where(n > 1, half, 0)
+
+
+def _logged(scores: Sequence[str], logs: Sequence[Sequence[Mapping[str, float]]]) -> list[str]:
+    """Return the scores that make a curve; else, as where only the end is scored, the losses."""
+    often = {key for log in logs for key in set().union(*log)
+             if sum(epoch.get(key) is not None for epoch in log) >= min(2, len(log))}  # fmt: skip
+    losses = sorted(key for key in often if key.startswith("train_loss"))
+    return [score for score in scores if score in often] or losses
 
 
 def _range(curves: Sequence[Curve], scores: Sequence[str]) -> tuple[float, float]:
