@@ -50,9 +50,7 @@ def main(arguments: list[str]) -> int:
     overrides = [*options.overrides, f"device={options.device}"]
     seconds = timed(overrides, options)
     trials = len(_planned(overrides))
-    counts = {
-        row: trials if row == PACKED else min(trials, options.few or trials) for row in seconds
-    }
+    counts = {row: len(_planned(overrides)[: _few(row, options)]) for row in seconds}
     per_trial = {row: [t / counts[row] for t in times] for row, times in seconds.items()}
     record: dict[str, Any] = {
         "benchmark": "pack",

@@ -85,22 +85,51 @@ def test_step_benchmark_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "at least" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_pack_benchmark_runs_each_row_to_its_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_pack_tells_trials_and_steps_per_second(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By hand: 4 trials of 2 steps, then of 6; 1 one after the other, 2 side by side."""
+    short = {pack.PACKED: [8.0], pack.ONE: [4.0], pack.SEPARATE: [5.0]}
+    long = {pack.PACKED: [12.0], pack.ONE: [14.0], pack.SEPARATE: [4.0]}
+    taken = iter([short, long])
+    monkeypatch.setattr(pack, "timed", lambda overrides, options: next(taken))
     path = tmp_path / "pack.json"
-    sweep = ["task.train_size=8", "task.test_size=8", "task.epochs=1", "trial=0,1"]
-    options = ["--device", "cpu", "--processes", "1", "--rounds", "1", "--json", str(path)]
-    longer = ["--longer", "task.epochs=40"]
-    assert pack.main([*sweep, *options, "--few", "1", *longer]) == 0
+    sweep = ["task.train_size=16", "task.epochs=1", "trial=range(4)"]
+    options = ["--device", "cpu", "--few", "1", "--processes", "2", "--json", str(path)]
+    assert pack.main([*sweep, *options, "--longer", "task.epochs=3"]) == 0
     record = json.loads(path.read_text())
-    assert {pack.PACKED, pack.SEPARATE, pack.ONE} <= set(record["seconds"])
-    assert record["trials_of_row"][pack.PACKED] == 2
-    assert record["trials_of_row"][pack.ONE] == record["trials_of_row"][pack.SEPARATE] == 1
-    assert (record["trials"], record["steps"], record["more_steps"]) == (2, 2, 78)
-    assert set(record["seconds_per_step"]) | set(record["too_noisy"]) == set(record["seconds"])
-    assert "trials/s" in capsys.readouterr().out
+    assert (record["trials"], record["steps"]) == (4, 8)
+    assert record["trials_of_row"] == {pack.PACKED: 4, pack.ONE: 1, pack.SEPARATE: 2}
+    assert record["seconds_per_trial"] == {pack.PACKED: 2.0, pack.ONE: 4.0, pack.SEPARATE: 2.5}
+    assert record["ratio_to_packed"][pack.ONE]["median"] == 2.0
+    assert record["seconds_per_step"] == {pack.PACKED: 4 / 16, pack.ONE: 10 / 4}
+    assert record["too_noisy"] == [pack.SEPARATE]
+    assert "took no longer: not measured" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_packs_rows_run_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    run = pack._run
+
+    def counted(overrides: list[str], multirun: bool = False) -> None:
+        ran.append(overrides)
+        run(overrides, multirun)
+
+    monkeypatch.setattr(pack, "_run", counted)
+    tiny = ["task.train_size=8", "task.test_size=8", "task.epochs=1", "threads=1", "trial=0,1,2"]
+    options = pack._options([*tiny, "--device", "cpu", "--few", "2", "--processes", "1"])
+    actions = pack.rows(tiny, options)
+    actions[pack.SEPARATE]()
+    assert [line.count("trial=0") + 2 * line.count("trial=1") for line in ran] == [1, 2]
+    ran.clear()
+    actions[pack.ONE]()
+    (line,) = ran
+    assert {"trial=0,1", "hydra/launcher=basic"} <= set(line)
+    ran.clear()
+    actions[pack.PACKED]()
+    (line,) = ran
+    assert {"trial=0,1,2", "hydra/launcher=local"} <= set(line)
 
 
 def test_pack_refuses_a_longer_sweep_that_is_not() -> None:
