@@ -65,7 +65,8 @@ def headline(results: Path) -> str:
     equals the one with the most trials.
     """
     chosen: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
-    for file in sorted(results.glob("*/summary.json")):
+    for scores in sorted(results.glob("*/scores.csv")):  # results/page, of `make report`, has none
+        file = scores.with_name("summary.json")
         for found in json.loads(file.read_text(encoding="utf-8"))["comparisons"]:
             identity = (found["artefact"], found["context"], found["kind"], found["claim"])
             if _shown(found) and (

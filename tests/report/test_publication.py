@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from chandir import report
 from chandir.report import declared, publication
 from tests import fake_runs, planted
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = sorted(path.parent for path in (ROOT / "results").glob("*/summary.json"))
+# `make report` writes its summary beside them, to results/page, without scores
+PUBLISHED = sorted(path.parent for path in (ROOT / "results").glob("*/scores.csv"))
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -67,6 +69,9 @@ def test_the_headline_is_the_findings(tmp_path: Path) -> None:
     assert "lam 20" not in text
     assert "](results/mnist/scores.csv)" in text
     assert "Not comparable, direction agrees" in text
+    planted.figure6(tmp_path / "more")
+    report.build(tmp_path / "more", results / "page")
+    assert publication.headline(results) == text, "what `make report` writes is not published"
 
 
 def test_of_two_answers_the_headline_takes_the_one_nearer_to_the_protocol(tmp_path: Path) -> None:
