@@ -152,7 +152,7 @@ def _write(
     found = arm(name, setup, **where)
     own = {key.replace("__", "."): value for key, value in (after or {}).items()}
     found = Arm(found.name, tuple({**dict(found.where), **own}.items()))
-    if setup == "resnet56-sgd" and where.get("task__batch_size") == 8:
+    if setup == "digits" or (setup == "resnet56-sgd" and where.get("task__batch_size") == 8):
         strength = {"h0": 0.05, "sobolev": 0.2, "h0_lambda": 0.18}.get(name, 0.1)
         options["correlation"] = lambda k: correlation(strength + 0.002 * (k % 5))
     fake_runs.arm(runs, found, fake_runs.scores(mean, sd, n, _seed(name, setup, seed, where)),

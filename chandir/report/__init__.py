@@ -33,6 +33,7 @@ def build(runs: Path | str, out: Path | str, links: bool = True) -> Path:
     from chandir.report import (
         beside,
         cells,
+        correlated,
         declared,
         failures,
         figures,
@@ -60,13 +61,15 @@ def build(runs: Path | str, out: Path | str, links: bool = True) -> Path:
     apart = [beside.figure1(runs.parent / "correlation"), beside.speed(runs.parent / "bench")]
     for name, sheet in zip(("figure1", "speed"), apart, strict=True):
         _sheets(tables, name, [sheet] if sheet else [])
+    alike = correlated.correlated(every)
+    _sheets(tables, "correlation", [alike] if alike else [])
     _sheets(tables, "verdicts", [overview.roll_up(pieces), overview.own(pieces)])
     _sheets(tables, "behaviour", [overview.behaviour()])
     _write(out / "summary.json", summary.summary(runs, trials, every, pieces, apart))
     tasks = [list(group) for _, group in groupby(every, key=lambda row: row.cell.task)]
     shown = {id(sample.cell) for part in pieces for sample in part.samples}
     sections = [page.Section(own, figures.of_task(own, shown, drawn)) for own in tasks]
-    content = page.Content(trials, exhibits, sections, figures.general(drawn), *apart)
+    content = page.Content(trials, exhibits, sections, figures.general(drawn), alike, *apart)
     return _write(out / "index.html", page.render(content, out, links))
 
 

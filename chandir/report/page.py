@@ -91,6 +91,7 @@ class Content:
         exhibits: The artefacts, run or not.
         sections: The tasks.
         general: Figures that need no runs.
+        correlated: How alike the channels of what was trained are.
         figure1: The ImageNet networks' correlation, if measured.
         speed: The metrics' overhead, if measured.
     """
@@ -99,6 +100,7 @@ class Content:
     exhibits: Sequence[Exhibit]
     sections: Sequence[Section]
     general: Sequence[Drawing]
+    correlated: Sheet | None
     figure1: Sheet | None
     speed: Sheet | None
 

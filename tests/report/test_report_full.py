@@ -50,6 +50,9 @@ def test_every_planted_effect_has_its_verdict(runs):
     assert by_artefact["fig8"] == by_artefact["fig9"] == {"Reproduced": 1}
     assert by_artefact["fig10"] == {"Reproduced": 4}
     assert by_artefact["fig11"] == {"Reproduced": 5}
+    alike = {f.claim.baseline[0].name: f.judgement.verdict.value for f in found
+             if f.claim.family == "Digits, correlation"}  # fmt: skip
+    assert alike == {"h0": "Yes", "h0_mean": "Yes"}
     control = {(f.claim.arms[0].name, f.claim.baseline[0].name): f.judgement.verdict.value
                for f in found
                if f.claim.artefact == "control" and f.claim.context == "batch size 8"}  # fmt: skip
@@ -70,6 +73,7 @@ def test_it_renders_in_full(runs, tmp_path):
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")}
     assert drawn >= {"figure2", "fig4-curves", "fig5", "fig5-left", "fig6", "fig7", "fig7-curves",
                      "fig8-curves", "fig9-curves", "fig10", "figure11", "figure13", "figure14",
+                     "digits-figure11", "digits-figure13", "digits-figure14",
                      "table2-vgg16-sgd", "table3", "control", "digits", "digits-curves",
                      "digits-effects", "control-effects", "table2-vgg16-sgd-effects",
                      "table3-effects"}  # fmt: skip

@@ -30,7 +30,7 @@ def of_part(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
     if name == "fig6":
         return _lambda(part, rows, folder)
     if name == "fig11":
-        return _channels(part, folder)
+        return _channels(part, part.groups[0].present, folder)
     if name in ("fig4", "fig8", "fig9"):
         return [_curves(part, folder)]
     drawings = [*_effects(part, folder), _trials(part, folder)]
@@ -38,6 +38,10 @@ def of_part(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
         drawings = [*_distribution(part, folder), *drawings]
     if name in ("fig7", "digits"):
         drawings.append(_curves(part, folder))
+    if name == "digits":
+        group = part.groups[0]
+        some = [group[name] for name in ("h0", "h0_mean", "sobolev", "sobolev, input")]
+        drawings += _channels(part, [sample for sample in some if sample], folder)
     return drawings
 
 
@@ -104,17 +108,18 @@ def _lambda(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
     return [lambdas.draw(panels[:2], folder, "fig6", part.artefact.title)]
 
 
-def _channels(part: Part, folder: Path) -> list[Drawing]:
-    group: Group = part.groups[0]
+def _channels(part: Part, samples: Sequence[Sample], folder: Path) -> list[Drawing]:
+    """Figures 11, 13 and 14, of the paper's network or, by another name, of another."""
     arms = {
         sample.arm.name: [t.correlation for t in sample.trials if t.correlation.get("layers")]
-        for sample in group.present
+        for sample in samples
     }
     arms = {name: found for name, found in arms.items() if found}
     if not arms:
         return []
-    foot = _foot(group.present)
-    return [draw(arms, folder, foot) for draw in
+    whose = "" if part.artefact.name == "fig11" else part.artefact.name
+    foot = _foot(samples)
+    return [draw(arms, folder, foot, whose) for draw in
             (channels.distance, channels.histogram, channels.scatter)]  # fmt: skip
 
 

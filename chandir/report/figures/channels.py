@@ -1,14 +1,18 @@
-"""Figures 11, 13 and 14: correlation between the channels of trained weights, from run folders."""
+"""Figures 11, 13 and 14: correlation between the channels of trained weights, from run folders.
+
+Each draws the paper's network or, with `whose` set, the same of another artefact.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chandir.report.figures.style import COLOURS, INK, Drawing, figure, house, legend, looks, save
+from chandir.report.statistics import Summary, summarise
 
 # Each arm's summaries, as chandir.correlation writes them.
 Arms = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -16,8 +20,8 @@ DIRECTIONS = ("output", "input")
 
 
 @house()
-def distance(arms: Arms, folder: Path, foot: str) -> Drawing:
-    """Figure 11: the correlation of two filters over their distance, mean and range of trials."""
+def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
+    """Figure 11: the correlation of two filters over their distance, mean of the trials."""
     fig, axes = figure(6.4, 2.8, columns=2, sharey=True)
     palette = looks(list(arms))
     for axis, direction in zip(axes[0], DIRECTIONS, strict=True):
@@ -26,10 +30,12 @@ def distance(arms: Arms, folder: Path, foot: str) -> Drawing:
             lines = np.array([[_float(x) for x in s[direction]["curve"]] for s in found])
             lines, look = lines[:, : lines.shape[1] * 3 // 4], palette[name]  # last: few pairs
             d = np.arange(1, lines.shape[1] + 1)
-            low, high = np.nanmin(lines, axis=0), np.nanmax(lines, axis=0)
-            axis.fill_between(d, low, high, color=look.colour, alpha=0.18, lw=0)
+            every = [_summary(column) for column in lines.T]
+            mean = [s.mean if s else np.nan for s in every]
+            bounds = [(s.interval if s else None) or (np.nan, np.nan) for s in every]
+            axis.fill_between(d, *zip(*bounds, strict=True), color=look.colour, alpha=0.18, lw=0)
             axis.plot(
-                d, np.nanmean(lines, axis=0), color=look.colour, marker=look.marker,
+                d, mean, color=look.colour, marker=look.marker,
                 markevery=max(1, len(d) // 6), label=name,
             )  # fmt: skip
         axis.set_title(f"{direction} direction")
@@ -37,16 +43,15 @@ def distance(arms: Arms, folder: Path, foot: str) -> Drawing:
     axes[0][0].set_ylabel("correlation")
     legend(fig, axes[0][0])
     caption = (
-        "Mean correlation of two filters at a distance, over all convolutions: mean and range of "
-        "the trials. The paper does not define its correlation; ours is the uncentred cosine, "
-        "every pair counting the same."
+        "Mean correlation of two filters at a distance, over all convolutions: mean over trials, "
+        "band: 95 % t-interval. The paper does not define its correlation; ours is the uncentred "
+        "cosine, every pair counting the same."
     )
-    title = "Figure 11: correlation over distance"
-    return save(fig, folder, "figure11", title, caption, foot)
+    return _save(fig, folder, 11, "correlation over distance", caption, foot, whose)
 
 
 @house()
-def histogram(arms: Arms, folder: Path, foot: str) -> Drawing:
+def histogram(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     """Figure 13: the distribution of the correlation over all pairs of filters."""
     fig, axes = figure(6.4, 2.8, columns=2, sharey=True)
     palette = looks(list(arms))
@@ -71,12 +76,11 @@ def histogram(arms: Arms, folder: Path, foot: str) -> Drawing:
         "All pairs of filters of all convolutions, all trials together. The paper shows one layer "
         "of an ImageNet network: `python scripts/correlation.py figure1` draws that."
     )
-    title = "Figure 13: histogram of the correlation"
-    return save(fig, folder, "figure13", title, caption, foot)
+    return _save(fig, folder, 13, "histogram of the correlation", caption, foot, whose)
 
 
 @house()
-def scatter(arms: Arms, folder: Path, foot: str) -> Drawing:
+def scatter(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     """Figure 14: mean and deviation of fibers along the output channels, a colour per layer."""
     fig, axes = figure(6.4, 2.6, columns=len(arms), sharex=True, sharey=True)
     for axis, (name, found) in zip(axes[0], arms.items(), strict=True):
@@ -87,7 +91,7 @@ def scatter(arms: Arms, folder: Path, foot: str) -> Drawing:
                 color=COLOURS[i % len(COLOURS)], rasterized=True,
             )  # fmt: skip
         scaling = [_float(layer["scaling"]) for layer in layers]
-        axis.set_title(f"{name}: {np.nanmean(scaling):+.2f}")
+        axis.set_title(f"{name}:\n{np.nanmean(scaling):+.2f}")
         axis.set_xlabel("mean of a fiber")
     axes[0][0].set_ylabel("its deviation")
     caption = (
@@ -95,8 +99,21 @@ def scatter(arms: Arms, folder: Path, foot: str) -> Drawing:
         "correlation of |mean| and deviation, averaged over layers; if scalings made the means "
         "large, it would be clearly positive."
     )
-    title = "Figure 14: mean and deviation of output channels"
-    return save(fig, folder, "figure14", title, caption, foot)
+    return _save(fig, folder, 14, "mean and deviation of output channels", caption, foot, whose)
+
+
+def _save(
+    fig: Any, folder: Path, number: int, what: str, caption: str, foot: str, whose: str
+) -> Drawing:
+    name, title = f"figure{number}", f"Figure {number}: {what}"
+    if whose:
+        name, title = f"{whose}-{name}", f"{whose.capitalize()}, as Figure {number}: {what}"
+    return save(fig, folder, name, title, caption, foot)
+
+
+def _summary(values: Iterable[float]) -> Summary | None:
+    known = [float(value) for value in values if not np.isnan(value)]
+    return summarise(known) if known else None
 
 
 def _float(value: float | None) -> float:
