@@ -20,8 +20,9 @@ from torch import nn
 
 from chandir.harness import files
 from chandir.harness.errors import UserError
+from chandir.harness.record import CHECKPOINTS as NAMES
+from chandir.harness.record import holds_weights
 
-NAMES = ("checkpoint.pt", "checkpoint.previous.pt")
 # Weights and Adam's two moments, in two generations and the temporary file.
 COPIES = 9
 
@@ -59,6 +60,11 @@ class Saver:
             files.sync(self.folder / "log.jsonl")
             save(self.folder, self.held)
             self.held = None
+
+    def newest(self) -> dict[str, Any] | None:
+        """The weights of the last epoch that was offered, by this process or one before it."""
+        state = self.held if self.held is not None else load(self.folder)[0]
+        return state["model"] if state else None
 
 
 def _copy(value: Any) -> Any:
@@ -128,8 +134,10 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
             if damaged:
                 (folder / NAMES[0]).unlink()
             return state, damaged
-        # A kill after `keep_weights` and before the result leaves what `torch.save` wrote, a ZIP.
-        what = "holds weights without a result" if digest[:2] == b"PK" else "is damaged (checksum)"
+        # A kill after `keep_weights` and before the result leaves weights.
+        what = (
+            "holds weights without a result" if holds_weights(digest) else "is damaged (checksum)"
+        )
         damaged.append(f"{path} {what}; falling back to the generation before")
     if damaged:
         damaged.append(f"{folder} has no whole checkpoint left; starting anew")
@@ -145,7 +153,7 @@ def remove(folder: Path) -> None:
 def keep_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     """Final weights alone, as a plain ``torch.save`` of ``{"model": state_dict}``.
 
-    The generation before stays until `forget_previous`: a kill in between continues from it.
+    The generation before stays until `Record.tidy`: a kill in between continues from it.
     """
     buffer = io.BytesIO()
     torch.save({"model": weights}, buffer)
@@ -153,8 +161,3 @@ def keep_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     if new.exists():
         os.replace(new, old)
     files.write(new, buffer.getvalue())
-
-
-def forget_previous(folder: Path) -> None:
-    """Drop the older generation."""
-    (folder / NAMES[1]).unlink(missing_ok=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import yaml
 
 from chandir.harness import files
 from chandir.harness.errors import UserError
+
+# The newer and the older generation of what an unfinished trial continues from.
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
 
 
 class Record:
@@ -85,6 +89,26 @@ class Record:
     def final(self) -> dict[str, Any]:
         """The result of a complete trial."""
         return dict(json.loads((self.folder / "final.json").read_text(encoding="utf-8")))
+
+    def tidy(self) -> None:
+        """Of a complete trial, drop what it would continue from; weights that are kept stay.
+
+        A kill may have come between the result and this.
+        """
+        if not self.complete:
+            return
+        for name in CHECKPOINTS:
+            path = self.folder / name
+            with contextlib.suppress(FileNotFoundError):
+                with open(path, "rb") as file:
+                    kept = holds_weights(file.read(2))
+                if not kept:
+                    path.unlink()
+
+
+def holds_weights(head: bytes) -> bool:
+    """Whether a file that begins so is what `torch.save` wrote, a ZIP, and no checkpoint."""
+    return head[:2] == b"PK"
 
 
 def result(

@@ -15,6 +15,7 @@ from chandir.harness import cell, signals, summary
 from chandir.harness.arguments import parse, refuse_repeated
 from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.plan import Job, jobs
+from chandir.harness.record import Record
 from chandir.harness.resolve import resolve
 
 SWEEP = ("-m", "--multirun")
@@ -73,6 +74,8 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
             sys.argv[1:] = [*flags, *(item for item in arguments if not item.startswith("-"))]
             if not summary.complete(planned):
                 main()
+            for each in planned:
+                Record(each.folder).tidy()
     except UserError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2  # without a summary: nothing ran

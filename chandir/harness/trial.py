@@ -6,6 +6,7 @@ import contextlib
 import time
 import traceback
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,8 @@ def _train(
         start = time.monotonic()
         rates = optimizers.begin_epoch(steppers, config, epoch)
         trained = yield Request(task, model, steppers, streams, config, device, tick)
+        if trained.bad_step is None and not _finite(model):  # the last update, after its loss
+            trained = replace(trained, bad_step=trained.steps - 1)
         model.eval()
         last = epoch == config.task.epochs or trained.bad_step is not None
         with torch.no_grad(), devices.autocast(config, device):
@@ -188,13 +191,19 @@ def _train(
     }
     final = result(rows, task.score, config.trial, totals, diverged)
     if config.checkpoint.keep:
-        checkpoint.keep_weights(record.folder, model.state_dict())
+        weights = model.state_dict() if diverged is None else saver.newest()  # of the last good one
+        if weights is not None:
+            checkpoint.keep_weights(record.folder, weights)
     record.put("final.json", final)
-    if config.checkpoint.keep:
-        checkpoint.forget_previous(record.folder)
-    else:
-        checkpoint.remove(record.folder)
+    record.tidy()
     return final
+
+
+@torch.no_grad()
+def _finite(model: nn.Module) -> bool:
+    """Whether every weight and buffer is, running statistics included; waits for the device."""
+    numbers = [t for t in model.state_dict().values() if t.is_floating_point()]
+    return bool(torch.stack([t.isfinite().all() for t in numbers]).all())
 
 
 def _state(
@@ -252,7 +261,10 @@ def _resume(
 def _changes(state: dict[str, Any], origin: dict[str, Any]) -> list[str]:
     before, now = state["sources"], origin["sources"]
     files_changed = sorted(name for name in before | now if before.get(name) != now.get(name))
-    changes = [f"{name} changed" for name in files_changed]
-    if state["data"] != origin["data"]["checksum"]:
-        changes.append("the data changed")
+    commit = state["segments"][-1]["commit"] if state["segments"] else None
+    how = f" (git diff {commit[:12]} -- {{}})" if commit else ""
+    changes = [f"{name} changed{how.format(name)}" for name in files_changed]
+    old, new = state["data"], origin["data"]["checksum"]
+    if old != new:
+        changes.append(f"the data changed (checksum {old[:12]}, now {new[:12]})")
     return changes

@@ -14,13 +14,17 @@ import pytest
 import torch
 import yaml
 
-from chandir.harness import checkpoint
+from chandir.harness import checkpoint, optimizers
 from chandir.harness.claim import Busy, claim
 from chandir.harness.errors import UserError
 from chandir.harness.plan import Job, jobs
+from chandir.harness.schema import Config
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.trial import run
 from tests.harness.runs import SMALL, call, command, numbers, trials
+
+# One step of these overflows float32.
+BREAKS = ("optimizer.lr=3e38", "optimizer.weight_decay=1e6")
 
 
 def job(tmp_path: Path, *overrides: str) -> Job:
@@ -183,7 +187,9 @@ def test_changed_code_or_data_is_refused_on_resume(
     with pytest.raises(KeyboardInterrupt):
         run(planned.resolved, planned.folder, bar=False)
     monkeypatch.setattr(checkpoint, "save", save)
-    with pytest.raises(UserError, match=r"models/convnet.py changed.*on_change=restart"):
+    with pytest.raises(
+        UserError, match=r"models/convnet.py changed \(git diff .*on_change=restart"
+    ):
         run(planned.resolved, planned.folder, bar=False)
     assert "models/convnet.py changed" in (planned.folder / "error.txt").read_text()
     again = job(tmp_path, "checkpoint.seconds=0", "on_change=restart")
@@ -200,6 +206,51 @@ def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(tmp_path: Path) ->
     assert 0 < final["diverged"]["step"] < 5
     assert final["last"]["test_accuracy"] is not None
     assert final["last"]["train_loss"] is None  # JSON has no NaN
+
+
+def test_weights_that_only_the_last_update_broke_are_diverged_too(tmp_path: Path) -> None:
+    """Its loss was finite, being of the weights before it."""
+    folder = trained(tmp_path, *BREAKS, "task.batch_size=599", "task.epochs=1")
+    final = json.loads((folder / "final.json").read_text())
+    assert final["last"]["train_loss"] is not None
+    assert final["status"] == "diverged"
+    assert final["diverged"] == {"epoch": 1, "step": 0, "last_good_epoch": 0}
+    assert not (folder / "correlation.json").exists()
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_of_a_diverged_trial_the_last_good_weights_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    def trained_until(epochs: int, name: str) -> dict[str, torch.Tensor]:
+        options = ("task.schedule.every=9", "checkpoint.keep=true", f"checkpoint.seconds={seconds}")
+        folder = trained(tmp_path / name, f"task.epochs={epochs}", *options)
+        assert sorted(path.name for path in folder.glob("checkpoint*")) == ["checkpoint.pt"]
+        return dict(torch.load(folder / "checkpoint.pt")["model"])
+
+    good = trained_until(2, "good")
+    begin = optimizers.begin_epoch
+
+    def breaks_at_the_third(steppers: dict, config: Config, epoch: int) -> dict[str, float]:
+        rates = begin(steppers, config, epoch)
+        for group in (group for each in steppers.values() for group in each.param_groups):
+            group["lr"] = 3e38 if epoch == 3 else group["lr"]
+            group["weight_decay"] = 1e6 if epoch == 3 else group["weight_decay"]
+        return rates
+
+    monkeypatch.setattr(optimizers, "begin_epoch", breaks_at_the_third)
+    kept = trained_until(5, "bad")
+    assert all(torch.equal(kept[name], good[name]) for name in good)
+
+
+def test_what_a_kill_after_the_result_left_is_removed(tmp_path: Path) -> None:
+    folder = trained(tmp_path)
+    for epoch in (1, 2):
+        checkpoint.save(folder, {"epoch": epoch})
+    checkpoint.keep_weights(folder, {"w": torch.zeros(2)})
+    assert len(list(folder.glob("checkpoint*"))) == 2
+    assert call(*SMALL, f"paths.results={tmp_path}").returncode == 0
+    assert [path.name for path in folder.glob("checkpoint*")] == ["checkpoint.pt"], "the weights"
 
 
 def test_a_claimed_trial_is_named_and_a_dead_owners_is_free(tmp_path: Path) -> None:
