@@ -114,11 +114,12 @@ def _block(title: str, results: str, rows: Sequence[tuple[str, Mapping[str, Any]
               if all(x in found["outside_protocol"] for _, found in rows)]  # fmt: skip
     outside = f" Not as in the paper: {'; '.join(shared)}." if shared else ""
     whose = "question" if first["ours"] else "claim"
+    papers = any(_paper(found) for _, found in rows)  # our own questions have none
     lines = [
         f"**{title}** ([page]({folder}/index.html), [scores]({folder}/scores.csv)).{outside}",
         "",
-        f"| {whose} | paper | effect [interval] | trials | verdict |",
-        "|---|--:|---|--:|---|",
+        f"| {whose} {'| paper ' * papers}| effect [interval] | trials | verdict |",
+        f"|---{'|--:' * papers}|---|--:|---|",
     ]
     questions: dict[str, list[Mapping[str, Any]]] = {}
     for _, found in rows:
@@ -127,7 +128,7 @@ def _block(title: str, results: str, rows: Sequence[tuple[str, Mapping[str, Any]
     for question, answers in questions.items():
         several = len(answers) > 1
         columns = (
-            "<br>".join(_paper(found) for found in answers) if not first["ours"] else "",
+            *["<br>".join(_paper(found) for found in answers)] * papers,
             "<br>".join(f"{_who(found)}: " * several + _effect(found) for found in answers),
             "<br>".join(dict.fromkeys(_trials(found) for found in answers)),
             "<br>".join(_verdict(found) for found in answers),
@@ -151,7 +152,9 @@ def _effect(found: Mapping[str, Any]) -> str:
 
 
 def _paper(found: Mapping[str, Any]) -> str:
-    return "" if found["paper"] is None else number(found["paper"], _places(found), sign=True)
+    if found["paper"] is None or found["ours"]:
+        return ""
+    return number(found["paper"], _places(found), sign=True)
 
 
 def _places(found: Mapping[str, Any]) -> int:

@@ -172,4 +172,6 @@ def test_experiments_take_the_command_lines_overrides_in_each_cell() -> None:
 
 def test_smoke_runs_at_most_two_trials_of_a_cell() -> None:
     assert {job.trial for job in jobs(("experiment=demo", "scale=smoke"))} == {0, 1}
+    own = jobs(("experiment=demo", "scale=smoke", "trial=range(5)"))
+    assert {job.trial for job in own} == {0, 1, 2, 3, 4}, "what was asked for by name"
     assert {job.trial for job in jobs(("experiment=demo",))} == set(range(5))

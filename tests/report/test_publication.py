@@ -65,7 +65,7 @@ def test_the_headline_is_the_findings(tmp_path: Path) -> None:
     text = publication.headline(results)
     assert "Not as in the paper: scale short." in text
     # Planted: 0.8 points for every lambda; those of other strengths are the figure's to show.
-    assert "| mnist: h0_lambda, lam 1 better than h0 |  | +0.80 [" in text
+    assert "| mnist: h0_lambda, lam 1 better than h0 | +0.80 [" in text, "the paper has no number"
     assert "lam 20" not in text
     assert "](results/mnist/scores.csv)" in text
     assert "Not comparable, direction agrees" in text
