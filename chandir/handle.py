@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from chandir.axes import Target, select
 from chandir.fibers import fibers
-from chandir.metrics import Metric, check_gradient, overwrite
+from chandir.metrics import Metric, act, check_gradient, operator_for, overwrite
+from chandir.operators import Operator
 
 # The live handles of each optimizer, in the order in which they act.
 _ATTACHED: weakref.WeakKeyDictionary[Optimizer, list[Handle]] = weakref.WeakKeyDictionary()
@@ -132,6 +133,7 @@ def overwrite_gradients(
     a gradient's last bits would depend on its company.
     """
     alike: dict[tuple[object, ...], list[Tensor]] = defaultdict(list)
+    known: dict[tuple[int, torch.dtype, torch.device], Operator | None] = {}
     for target in targets:
         grad = target.parameter.grad
         if grad is None:
@@ -147,7 +149,10 @@ def overwrite_gradients(
         elif (grad.is_cuda if stack is None else stack) and x.numel() <= STACKED:
             alike[x.shape, x.dtype, x.device].append(x)
         else:
-            overwrite(metric, x)
+            key = x.shape[1], x.dtype, x.device
+            if key not in known:
+                known[key] = operator_for(metric, *key)
+            act(known[key], x)
     for xs in alike.values():
         stacked = torch.stack(xs)  # (k, a, n, b)
         overwrite(metric, stacked.flatten(0, 1))

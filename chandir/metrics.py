@@ -21,7 +21,8 @@ from torch import Tensor
 from chandir import operators
 from chandir.fibers import fibers
 
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+_WIDE = (torch.float32, torch.float64)
+_DTYPES = (*_WIDE, torch.bfloat16, torch.float16)
 
 
 def second_difference(n: int) -> Tensor:
@@ -81,14 +82,34 @@ class Metric:
 
 def overwrite(metric: Metric, x: Tensor) -> None:
     """Overwrite the fibers x (a, n, b) with their gradients."""
-    if x.numel() == 0:
+    act(operator_for(metric, x.shape[1], x.dtype, x.device), x)
+
+
+def operator_for(
+    metric: Metric, n: int, dtype: torch.dtype, device: torch.device
+) -> operators.Operator | None:
+    """Return what takes fibers of n entries to their gradients; None if there are no entries.
+
+    It computes in float32 at least, and in float64 where products of float32 are reduced.
+    """
+    if n == 0:
+        return None
+    wide = dtype if dtype in _WIDE else torch.float32
+    operator = _operator(metric, n, wide, device)
+    if operator.multiplies and operators.reduces_products(device):
+        operator = _operator(metric, n, torch.float64, device)
+    return operator
+
+
+def act(operator: operators.Operator | None, x: Tensor) -> None:
+    """Let an operator overwrite the fibers x (a, n, b)."""
+    if operator is None or x.numel() == 0:
         return
-    wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    operator = _operator(metric, x.shape[1], wide.dtype, x.device)
-    if operator.multiplies and operators.reduces_products(x.device):
-        operator = _operator(metric, x.shape[1], torch.float64, x.device)
-    operator(wide)
-    if wide is not x:
+    if x.dtype in _WIDE:
+        operator(x)
+    else:
+        wide = x.float()
+        operator(wide)
         x.copy_(wide)
 
 
