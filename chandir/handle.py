@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,9 @@ from torch.optim import Optimizer
 from chandir.axes import Target, select
 from chandir.fibers import fibers
 from chandir.metrics import Metric, act, check_gradient, operator_for, overwrite
-from chandir.operators import Operator
+
+if TYPE_CHECKING:
+    from chandir.operators import Operator
 
 # The live handles of each optimizer, in the order in which they act.
 _ATTACHED: weakref.WeakKeyDictionary[Optimizer, list[Handle]] = weakref.WeakKeyDictionary()
