@@ -12,6 +12,7 @@ from typing import Any
 from chandir.harness.arguments import groups, owners, stated
 from chandir.harness.errors import UserError, one_of
 from chandir.harness.schema import Config, H0Lambda, H0Mean, H0Norm, Row, Sgd, Sobolev, check
+from chandir.harness.wording import as_typed
 
 ADAM_LR = 1e-3  # where Table 1 is silent: Adam's usual value, and Table 1's own on CIFAR-10
 
@@ -245,5 +246,5 @@ def _deviations(config: Config, row: Row, paper: str) -> list[str]:
             expected = usual.get(key)
             if expected is None or str(expected).startswith("${") or value == expected:
                 continue
-            labels.append(f"{group}.{key}={value} ({paper}: {expected})")
+            labels.append(f"{group}.{key}={as_typed(value)} ({paper}: {as_typed(expected)})")
     return labels

@@ -33,7 +33,7 @@ def sentence(problem: Any) -> str:
         return f"{key}: there is no such setting; remove it"
     if kind == "missing":
         return f"{key}: missing; its configuration file has to give it"
-    value = _as_typed(problem["input"])
+    value = as_typed(problem["input"])
     expectation = EXPECTATIONS.get(kind) or problem["msg"].removeprefix("Input should be ")
     guess = ""
     if kind == "literal_error":
@@ -43,6 +43,6 @@ def sentence(problem: Any) -> str:
     return f"{key}={value}: expected {expectation.format(**context)}{guess}"
 
 
-def _as_typed(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """As on the command line: null and true, where Python says None and True."""
     return "null" if value is None else str(value).lower() if value in (True, False) else str(value)
