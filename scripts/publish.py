@@ -2,9 +2,10 @@
 
     python scripts/publish.py results/runs --name digits
 
-writes ``results/digits/`` (the report, scores of every trial, findings, provenance) and puts the
-headline of all that is published into README.md and results/README.md. Without RUNS it only makes
-the headline anew. Refuses trials that ran with uncommitted changes.
+writes ``results/digits/`` (the report, scores of every trial, findings, provenance), puts the
+headline of all that is published into README.md and results/README.md, and the targets for speed,
+from the records in results/bench/, into its README.md. Without RUNS it does the last two alone.
+Refuses trials that ran with uncommitted changes.
 """
 
 from __future__ import annotations
@@ -17,8 +18,21 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from chandir.report import publication  # noqa: E402
+from scripts.benchmarks import targets  # noqa: E402
 
+SPEED = """# Speed
+
+<!-- made by scripts/publish.py from the records here, not by hand -->
+
+`make bench` measures this machine anew; `python scripts/bench.py WHAT --help` says how. Each record
+holds ratios of times that were taken in turn in one run.
+"""
 RESERVED = ("runs", "page", "bench", "correlation", "gpu-check")
+
+
+def speed(folder: Path) -> str:
+    """The README of benchmarks' records: every target, met, missed or not measured."""
+    return f"{SPEED}\n{targets.page(targets.read(folder))}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path, text in ((ROOT / "README.md", block), (ROOT / "results/README.md", block)):
             local = text.replace("](results/", "](") if path.parent.name == "results" else text
             path.write_text(publication.into(path.read_text(encoding="utf-8"), local), "utf-8")
+        (ROOT / "results/bench/README.md").write_text(speed(ROOT / "results/bench"), "utf-8")
     except (ValueError, OSError) as error:
         print(f"publish: {error}", file=sys.stderr)
         return 1

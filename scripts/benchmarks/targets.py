@@ -196,6 +196,24 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def page(records: Mapping[str, Record]) -> str:
+    """Markdown: the targets of each device, and where each record was taken."""
+    lines: list[str] = []
+    for device in sorted({record["environment"]["device"] for record in records.values()}):
+        own = {k: r for k, r in records.items() if r["environment"]["device"] == device}
+        names = sorted({str(record["environment"]["name"]) for record in own.values()})
+        lines += [f"**{device}: {', '.join(names)}**", "", table(judge(own, device)), ""]
+        for file, record in own.items():
+            where = record["environment"]
+            lines.append(
+                f"- {file}: {where['taken'][:10]}, commit {str(where['commit'])[:12]}"
+                f"{', with uncommitted changes' * bool(where['dirty'])}, torch {where['torch']}, "
+                f"{where['cores']} cores, load {where['load']:.1f} at the start"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
 def main(arguments: list[str]) -> int:
     """Print the table of a folder of records: ``bench.py targets FOLDER``."""
     import argparse
@@ -206,9 +224,6 @@ def main(arguments: list[str]) -> int:
     if not records:
         print("no records of benchmarks there: expected files that --json wrote")
         return 1
-    for device in sorted({record["environment"]["device"] for record in records.values()}):
-        own = {k: r for k, r in records.items() if r["environment"]["device"] == device}
-        print(f"{device}: {next(iter(own.values()))['environment']['name']}")
-        print(table(judge(own, device)))
+    print(page(records))
     print(f"sources now: {measure.sources()}")
     return 0

@@ -14,6 +14,7 @@ import pytest
 
 from chandir import report
 from chandir.report import declared, publication
+from scripts.publish import speed
 from tests import fake_runs, planted
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,14 @@ def test_the_readmes_say_what_the_publications_say() -> None:
     for path, own in (("README.md", block), ("results/README.md", local)):
         text = (ROOT / path).read_text(encoding="utf-8")
         assert publication.into(text, own) == text, f"{path}: python scripts/publish.py"
+
+
+def test_the_targets_for_speed_are_what_the_records_say() -> None:
+    folder = ROOT / "results" / "bench"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert text == speed(folder), "python scripts/publish.py"
+    for path in folder.glob("*.json"):
+        assert f"- {path.name}: " in text
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
