@@ -59,7 +59,7 @@ def jobs(arguments: tuple[str, ...]) -> list[Job]:
                 resolved = resolve(composed(overrides_of_cell))
                 scale = resolved.config.scale.trials
                 asked = [int(job[0].partition("=")[2]) for job in expand(trials) if job]
-                for trial in asked or range(count)[:scale]:
+                for trial in (asked or list(range(count)))[:scale]:
                     job = Job([*overrides_of_cell, f"trial={trial}"], resolved.of_trial(trial))
                     found.setdefault(job.folder, job)
     return list(found.values())

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from chandir.harness import cell, signals, summary
-from chandir.harness.arguments import parse, refuse_repeated
+from chandir.harness.arguments import expand, parse, refuse_repeated
 from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.plan import Job, jobs
 from chandir.harness.record import Record
@@ -46,6 +46,11 @@ def prepare(arguments: list[str]) -> list[Job]:
     _check_launcher(parsed, planned, len(planned) > 1 or any(flag in SWEEP for flag in arguments))
     if planned[0].resolved.config.plan:
         _check_settings(planned)
+    scale = planned[0].resolved.config.scale
+    asked = [job for it in parsed if it.key_or_group == "trial" for job in expand([it])]
+    if scale.trials is not None and len(asked) > scale.trials:
+        print(f"scale={scale.name}: at most {scale.trials} trials of a cell run, of the "
+              f"{len(asked)} asked")  # fmt: skip
     return planned
 
 

@@ -172,6 +172,15 @@ def test_experiments_take_the_command_lines_overrides_in_each_cell() -> None:
 
 def test_smoke_runs_at_most_two_trials_of_a_cell() -> None:
     assert {job.trial for job in jobs(("experiment=demo", "scale=smoke"))} == {0, 1}
-    own = jobs(("experiment=demo", "scale=smoke", "trial=range(5)"))
-    assert {job.trial for job in own} == {0, 1, 2, 3, 4}, "what was asked for by name"
     assert {job.trial for job in jobs(("experiment=demo",))} == set(range(5))
+
+
+def test_trials_that_smoke_leaves_out_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = prepare(["-m", "scale=smoke", "trial=3,5,7,8"])
+    assert [job.trial for job in planned] == [3, 5]
+    assert (
+        capsys.readouterr().out == "scale=smoke: at most 2 trials of a cell run, of the 4 asked\n"
+    )
+    prepare(["-m", "scale=smoke", "trial=3,5"])
+    prepare(["experiment=demo", "scale=smoke"])
+    assert not capsys.readouterr().out
