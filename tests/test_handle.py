@@ -503,6 +503,7 @@ def test_cuda_graph_replays_the_metric(cuda: torch.device, direction: str) -> No
         p.grad = torch.randn_like(p)
     grads = [p.grad.clone() for p in model.parameters()]
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # the first use builds the operators, which a capture cannot
         chandir.apply_(model, Sobolev(), direction, "all")
     torch.cuda.current_stream().wait_stream(side)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 
 import torch
@@ -48,7 +49,14 @@ def set_up(config: Config, device: torch.device) -> None:
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     torch.set_num_threads(config.threads)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)  # which takes no device without an index
+
+
+def free() -> None:
+    """Give back what a failed trial held: errors and frames keep each other alive in cycles."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def autocast(config: Config, device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -13,7 +13,9 @@ class UserError(ValueError):
 def out_of_memory(error: BaseException) -> bool:
     """Whether it says that the host or the device has no memory left."""
     text = f"{type(error).__name__}: {error}"
-    signs = ("OutOfMemory", "MemoryError", "allocate memory", "ALLOC_FAILED")
+    # Beside torch's allocator, what CUDA, cuBLAS and cuDNN say when there is nothing left for them.
+    signs = ("OutOfMemory", "MemoryError", "out of memory", "allocate memory", "ALLOC_FAILED",
+             "STATUS_NOT_INITIALIZED", "unable to find an engine")  # fmt: skip
     return any(sign in text for sign in signs)
 
 

@@ -20,16 +20,17 @@ A last batch that is smaller is always trained plainly.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
 from chandir.harness.data import LoadedTask
-from chandir.harness.errors import UserError
+from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.schema import Config
 
 # Each player's loss, and sums of the scores. A replay writes them over those of the one before.
@@ -69,7 +70,7 @@ def outcomes(
     optimizers: Sequence[torch.optim.Optimizer],
     config: Config,
     task: LoadedTask,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Train one batch after the other; yields what each step returned, valid until the next.
 
     Args:
@@ -105,10 +106,14 @@ def outcomes(
 def capture(body: Body, indices: Tensor, draws: Tensor) -> Body:
     """Record the kernels of a step, without running them; the result runs them on other data."""
     inputs = indices.clone(), draws.clone()
-    recording = torch.cuda.CUDAGraph()
-    # thread_local: other threads (a tracker's) may do as they like meanwhile.
-    with torch.cuda.graph(recording, capture_error_mode="thread_local"):
-        outcome = body(*inputs)
+    recording, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    side = _side(torch.cuda.current_device())
+    try:
+        # thread_local: other threads (a tracker's) may do as they like meanwhile.
+        with torch.cuda.graph(recording, stream=side, capture_error_mode="thread_local"):
+            outcome = body(*inputs)
+    finally:
+        torch.cuda.set_stream(current)  # which torch leaves undone if the recording does not end
 
     def replay(indices: Tensor, draws: Tensor) -> Outcome:
         inputs[0].copy_(indices)
@@ -117,6 +122,12 @@ def capture(body: Body, indices: Tensor, draws: Tensor) -> Body:
         return outcome
 
     return replay
+
+
+@lru_cache
+def _side(device: int) -> torch.cuda.Stream:
+    """The stream that records on a device; torch's own default is one for all of them."""
+    return torch.cuda.Stream(device)
 
 
 def _recorded(
@@ -143,6 +154,8 @@ def _recorded(
         wrong += _unlike(_flat(again), _flat(outcome), None, exact)
         why = f"its replay differs from the plain step in {wrong} tensors" if wrong else ""
     except Exception as error:  # whatever CUDA or an operator says
+        if out_of_memory(error) and len(trained.models) > 1:
+            raise  # the stack is halved, and starts from its last epoch
         why = f"{type(error).__name__}: {error}".partition("\n")[0]
     if why:
         trained.restore(after)

@@ -6,16 +6,13 @@ the stack is halved: its trials save what they have, and start again, fewer at a
 
 from __future__ import annotations
 
-import gc
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from chandir.harness import loop, signals, stack
+from chandir.harness import devices, loop, signals, stack
 from chandir.harness.errors import out_of_memory
 from chandir.harness.loop import Request
 from chandir.harness.resolve import Resolved
@@ -40,8 +37,11 @@ class _Lane:
             return True
         except StopIteration:
             ended(self.trial, None)
+            return False
         except Exception as error:
             ended(self.trial, error)
+        vars(self).pop("request", None)  # one that failed at its start has none
+        devices.free()
         return False
 
     def leave(self, why: BaseException) -> None:
@@ -98,8 +98,13 @@ def _epoch(lanes: list[_Lane], ended: Ended) -> bool:
         if out_of_memory(error) and len(lanes) > 1:
             return False
         answers = [partial(lane.course.throw, error) for lane in lanes]  # it is everyone's
-    pairs = list(zip(lanes, answers, strict=True))
-    lanes[:] = [lane for lane, answer in pairs if lane.advance(answer, ended)]
+    waiting, going = deque(zip(lanes, answers, strict=True)), list[_Lane]()
+    del answers, requests  # what holds an error or a request holds a trial's memory
+    while waiting:
+        lane, answer = waiting.popleft()
+        if lane.advance(answer, ended):
+            going.append(lane)
+    lanes[:] = going
     return True
 
 
@@ -108,7 +113,5 @@ def _give_up(lanes: list[_Lane]) -> list[Trial]:
     trials = [lane.trial for lane in lanes]
     while lanes:
         lanes.pop().leave(Retry())
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    devices.free()
     return trials

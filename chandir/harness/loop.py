@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,7 +120,8 @@ def train_epoch(
         return step(task, model, optimizers, config, device, indices, draws)
 
     outcomes = graph.outcomes(body, batches, [model], list(optimizers.values()), config, task)
-    losses, scores = tally(outcomes, len(batches), tick)
+    with closing(outcomes):  # a recording and its memory go with the epoch, whatever ends it
+        losses, scores = tally(outcomes, len(batches), tick)
     return measured(losses, scores, [len(indices) for indices, _ in batches], start)
 
 

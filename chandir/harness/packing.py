@@ -108,7 +108,7 @@ def _pack(jobs: list[Job], config: Config, gpus: list[Gpu], workers: int, lanes:
         each, why = 1, f"one on each of {len(gpus)} GPUs, which a step of it fills"
     else:
         room = min(gpu.free for gpu in gpus) * SHARE
-        need = CONTEXT + _held() + lane_bytes(config, task)
+        need = CONTEXT + _held(device) + lane_bytes(config, task)
         each = max(1, min(cores // config.threads // len(gpus), int(room // need)))
         why = (
             f"processes on {len(gpus)} GPUs, by {cores} cores and about {need / 2**30:.1f} of "
@@ -124,11 +124,12 @@ def _pack(jobs: list[Job], config: Config, gpus: list[Gpu], workers: int, lanes:
 def _stacks(
     jobs: list[Job], config: Config, task: LoadedTask, gpus: list[Gpu], workers: int, lanes: int
 ) -> Packing:
+    device = devices.select(config)
     count = workers or len(gpus) or max(1, len(os.sched_getaffinity(0)) // config.threads)
     why = f"stacks of up to {lanes}, as asked for"
     if not lanes:
         each = -(-count // len(gpus))  # processes on a GPU
-        room = min(gpu.free for gpu in gpus) * SHARE / each - CONTEXT - _held()
+        room = min(gpu.free for gpu in gpus) * SHARE / each - CONTEXT - _held(device)
         need = lane_bytes(config, task)
         assert config.task.batch_size is not None
         lanes = max(1, min(int(room // need), IMAGES // config.task.batch_size))
@@ -148,9 +149,9 @@ def _spread(count: int, gpus: list[Gpu]) -> dict[str | None, int]:
     return {gpu.visible: size for gpu, size in zip(gpus, sizes, strict=True) if size}
 
 
-def _held() -> int:
+def _held(device: torch.device) -> int:
     """Bytes of the data: what this process, which has loaded it, holds of its GPU."""
-    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
 
 def lane_bytes(config: Config, task: LoadedTask) -> int:

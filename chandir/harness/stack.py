@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from contextlib import closing
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from chandir.harness import graph, loop
-from chandir.harness.data import LoadedTask
+from chandir.harness.data import LoadedTask, build_model
 from chandir.harness.devices import autocast
 from chandir.harness.files import to_json
 from chandir.harness.loop import Epoch, Request
@@ -56,12 +57,29 @@ def unfit(config: Config, task: LoadedTask, device: torch.device) -> str:
 
 
 def _keeps_precision(config: Config, device: torch.device) -> bool:
-    """Whether a convolution computes in the precision asked for when vectorised, too."""
-    image, weight = torch.ones(1, 1, 3, 3, device=device), torch.ones(1, 1, 3, 3, device=device)
+    """Whether the network's layers compute in the precision asked for when vectorised, too.
+
+    Under autocast, vmap adds a bias in float32, and what follows stays there. The last layer may:
+    the loss is taken in float32 anyway.
+    """
+    if config.precision != "bf16":
+        return True
+    layers = list(build_model(config).modules())
+    convs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    tried: list[tuple[Callable[..., Tensor], list[Tensor]]] = []
+    image, matrix, bias = torch.ones(1, 1, 3, 3), torch.ones(1, 1), torch.ones(1)
+    for biased in {layer.bias is not None for layer in convs}:
+        tried.append((F.conv2d, [image, image, *[bias] * biased]))
+    for biased in {layer.bias is not None for layer in linears[:-1]}:
+        tried.append((F.linear, [matrix, matrix, *[bias] * biased]))
     with autocast(config, device):
-        alone = F.conv2d(image, weight)
-        stacked = vmap(F.conv2d)(image[None], weight[None])
-    return bool(alone.dtype == stacked.dtype)
+        for layer, arguments in tried:
+            own = [argument.to(device) for argument in arguments]
+            stacked: Any = vmap(layer)(*(argument[None] for argument in own))
+            if layer(*own).dtype != stacked.dtype:
+                return False
+    return True
 
 
 def train_epoch(lanes: Sequence[Request]) -> list[Epoch]:
@@ -90,7 +108,8 @@ def train_epoch(lanes: Sequence[Request]) -> list[Epoch]:
 
     optimizers = [optimizer for lane in lanes for optimizer in lane.optimizers.values()]
     outcomes = graph.outcomes(body, batches, models, optimizers, first.config, first.task)
-    losses, scores = loop.tally(outcomes, len(batches), tick)
+    with closing(outcomes):
+        losses, scores = loop.tally(outcomes, len(batches), tick)
     _part(models)
     sizes = [len(indices) for indices, _ in orders[0]]
     return [
@@ -152,14 +171,22 @@ def _apart(works: Sequence[Callable[[], object]]) -> None:
             work()
         return
     trunk = torch.cuda.current_stream()
-    branches = [torch.cuda.Stream() for _ in works[:BRANCHES]]
+    branches = _branches(torch.cuda.current_device())[: len(works)]
     for branch in branches:
         branch.wait_stream(trunk)
-    for number, work in enumerate(works):
-        with torch.cuda.stream(branches[number % len(branches)]):
-            work()
-    for branch in branches:
-        trunk.wait_stream(branch)
+    try:
+        for number, work in enumerate(works):
+            with torch.cuda.stream(branches[number % len(branches)]):
+                work()
+    finally:  # CUDA ends no recording whose branches are open
+        for branch in branches:
+            trunk.wait_stream(branch)
+
+
+@lru_cache
+def _branches(device: int) -> list[torch.cuda.Stream]:
+    """Streams of a device, always the same: cuBLAS keeps a workspace for every stream it meets."""
+    return [torch.cuda.Stream(device) for _ in range(BRANCHES)]
 
 
 def _join(models: Sequence[nn.Module]) -> tuple[Named, Named]:

@@ -114,6 +114,7 @@ def job(composed: dict[str, Any], bar: bool = True) -> bool:
 
 def attempt(composed: dict[str, Any], bar: bool = True) -> str:
     """As `job`, but says DONE, FAILED, or MEMORY: a failure that less company may cure."""
+    from chandir.harness import devices
     from chandir.harness.trial import run
 
     resolved = resolve(composed)
@@ -124,7 +125,9 @@ def attempt(composed: dict[str, Any], bar: bool = True) -> str:
             run(resolved, folder, bar)
             return DONE
         except Exception as error:
-            return _failed(folder, error)
+            outcome = _failed(folder, error)
+        devices.free()
+        return outcome
 
 
 def attempt_all(
@@ -155,7 +158,13 @@ def attempt_all(
 
 
 def _failed(folder: Path, error: Exception) -> str:
-    """Tell of a failure."""
+    """Tell of a failure, and let go of what its frames hold."""
+    outcome = _told(folder, error)
+    traceback.clear_frames(error.__traceback__)
+    return outcome
+
+
+def _told(folder: Path, error: Exception) -> str:
     if isinstance(error, UserError):
         print(f"failed: {error}", file=sys.stderr, flush=True)
         return FAILED

@@ -53,15 +53,18 @@ def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
     """
     trial = course(resolved, folder, bar)
     go_on: Callable[[], Request] = partial(next, trial)
-    while True:
-        try:
-            request = go_on()
-        except StopIteration as done:
-            return dict(done.value)
-        try:
-            go_on = partial(trial.send, train_epoch(*request))
-        except BaseException as error:  # it is the trial's, which saves and tells
-            go_on = partial(trial.throw, error)
+    try:
+        while True:
+            try:
+                request = go_on()
+            except StopIteration as done:
+                return dict(done.value)
+            try:
+                go_on = partial(trial.send, train_epoch(*request))
+            except BaseException as error:  # it is the trial's, which saves and tells
+                go_on = partial(trial.throw, error)
+    finally:
+        del go_on  # an error in it would hold this frame, and so itself and the trial's memory
 
 
 def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -> Course:

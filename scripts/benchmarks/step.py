@@ -30,7 +30,7 @@ from scripts.benchmarks import measure, peers, rates, workload
 VARIANTS = {
     "harness, tf32": "precision=tf32",
     "harness, bf16": "precision=bf16",
-    "harness, channels_last": "channels_last=true",
+    "harness, channels_last": "task.channels_last=true",
     "harness, graphs": "graphs=true",
     "harness, no graphs": "graphs=false",
 }
