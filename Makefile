@@ -61,7 +61,7 @@ bench: setup  ## metric, step, start and pack on this machine
 	for what in metric step start pack; do $(RUN) scripts/bench.py $$what --json results/bench/$$what.json || exit 1; done
 
 gpu-check:  ## on a machine with a GPU: its tests and benchmarks (PYTHON=python3; no .venv, no network)
-	$(PYTHON) scripts/gpu_check.py --out results/gpu-check
+	$(PYTHON) scripts/gpu_check.py --out results/gpu-check $(ARGS)
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scripts import gpu_check, gpu_oracles
-from scripts.benchmarks import targets
+from scripts.benchmarks import parts, targets
 from scripts.gpu_check import Part
 
 
@@ -111,7 +111,7 @@ def test_outcomes_and_report(
 
     monkeypatch.setattr(gpu_check, "parts", two)
     (tmp_path / "old.json").write_text(json.dumps(metric_record(0.02, 1.2)))
-    assert gpu_check.main(["--device", "cpu", "--out", str(tmp_path)]) == 1
+    assert gpu_check.main(["--device", "cpu", "--out", str(tmp_path)]) == (status == "failed")
     content = json.loads((tmp_path / "report.json").read_text())
     assert [part["status"] for part in content["parts"]] == [status, "cannot run"]
     assert {row["verdict"] for row in content["targets"]} == {"not measured"}
@@ -120,16 +120,53 @@ def test_outcomes_and_report(
     assert ("hello" in text) == (status == "passed")
 
 
+def test_the_rest_is_what_had_no_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark = tmp_path / "ran"
+    count = f"open({str(mark)!r}, 'a').write('x')"
+    both = [Part("first", ("-c", count)), Part("second", ("-c", count))]
+    monkeypatch.setattr(gpu_check, "parts", lambda *_: both)
+    once, arguments = gpu_check.run, ["--device", "cpu", "--out", str(tmp_path / "out")]
+
+    def late(part: Part, out: Path, left: float) -> gpu_check.Outcome:
+        return once(part, out, left if part.name == "first" else 1)
+
+    monkeypatch.setattr(gpu_check, "run", late)
+    assert gpu_check.main(arguments) == 0
+    assert "1 passed, 1 no time left" in capsys.readouterr().out
+    monkeypatch.setattr(gpu_check, "run", once)
+    (tmp_path / "out" / "first.json").write_text("{}")  # a record
+    assert gpu_check.main([*arguments, "--rest"]) == 0
+    assert mark.read_text() == "xx", "each once"
+    assert (tmp_path / "out" / "first.json").exists()
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [part["status"] for part in content["parts"]] == ["passed", "passed"]
+    assert gpu_check.main(arguments) == 0
+    assert mark.read_text() == "xxxx", "without --rest all of it, anew"
+    assert not (tmp_path / "out" / "first.json").exists()
+
+
+def test_the_gpu_tests_are_where_it_looks_for_them() -> None:
+    """Elsewhere the marker stands for what needs a GPU in name alone, or cannot be collected."""
+    marked = {
+        path.relative_to(gpu_check.ROOT).as_posix()
+        for path in (gpu_check.ROOT / "tests").rglob("test_*.py")
+        if "@pytest.mark.gpu" in path.read_text(encoding="utf-8") and path != Path(__file__)
+    }
+    assert marked == set(parts.GPU_TESTS)
+
+
 def test_every_part_is_a_command_that_exists(tmp_path: Path) -> None:
     for device in ("cuda", "cpu"):
         for quick in (False, True):
-            found = gpu_check.parts(tmp_path, device, "tf32", quick)
+            found = parts.parts(tmp_path, device, "tf32", quick)
             assert len({part.name for part in found}) == len(found)
             for part in found:
                 first = part.command[0]
                 assert first in ("-m", "-c") or (gpu_check.ROOT / first).is_file()
-    seconds = sum(part.seconds for part in gpu_check.parts(tmp_path, "cuda", "fp32", False))
-    assert seconds < 1500  # what all limits come to; the --minutes of all together are fewer
+    seconds = sum(part.seconds for part in parts.parts(tmp_path, "cuda", "fp32", False))
+    assert seconds < 2000  # what all limits come to; the --minutes of all together are fewer
 
 
 def test_without_a_gpu_it_says_so(
@@ -143,7 +180,7 @@ def test_without_a_gpu_it_says_so(
 @pytest.mark.slow
 def test_metric_and_oracles_need_torch_alone(tmp_path: Path) -> None:
     """As on a machine with torch and nothing else of what experiments need."""
-    blocked = (*gpu_check.EXPERIMENTS, *gpu_check.DIGITS, *gpu_check.PYTEST)
+    blocked = (*parts.EXPERIMENTS, *parts.DIGITS, *parts.PYTEST)
     code = (
         "import sys, runpy, torch\n"
         f"sys.modules.update(dict.fromkeys({[m for m in blocked if m != 'numpy']!r}))\n"
