@@ -30,6 +30,13 @@ holds ratios of times that were taken in turn in one run.
 RESERVED = ("runs", "page", "bench", "correlation", "gpu-check")
 
 
+def headlines(results: Path) -> dict[Path, str]:
+    """The headline for the project's README, short, and for that of the results, in full."""
+    full = publication.headline(results).replace(f"]({results.name}/", "](")
+    brief = publication.headline(results, variants=False)
+    return {results.parent / "README.md": brief, results / "README.md": full}
+
+
 def speed(folder: Path) -> str:
     """The README of benchmarks' records: every target, met, missed or not measured."""
     return f"{SPEED}\n{targets.page(targets.read(folder))}"
@@ -49,10 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.runs is not None and options.name is not None:
             page = publication.publish(options.runs, ROOT / "results" / options.name)
             print(f"published: {page.relative_to(ROOT).parent}")
-        block = publication.headline(ROOT / "results")
-        for path, text in ((ROOT / "README.md", block), (ROOT / "results/README.md", block)):
-            local = text.replace("](results/", "](") if path.parent.name == "results" else text
-            path.write_text(publication.into(path.read_text(encoding="utf-8"), local), "utf-8")
+        for path, text in headlines(ROOT / "results").items():
+            path.write_text(publication.into(path.read_text(encoding="utf-8"), text), "utf-8")
         (ROOT / "results/bench/README.md").write_text(speed(ROOT / "results/bench"), "utf-8")
     except (ValueError, OSError) as error:
         print(f"publish: {error}", file=sys.stderr)

@@ -58,8 +58,10 @@ def publish(runs: Path, out: Path) -> Path:
     return page
 
 
-def headline(results: Path) -> str:
+def headline(results: Path, variants: bool = True) -> str:
     """What every publication below `results` says of the claims, as Markdown.
+
+    With `variants` false, without the experiments that are named so: they are many rows.
 
     Of a claim that several publications answer, the one with the least deviations is shown, of
     equals the one with the most trials.
@@ -75,6 +77,8 @@ def headline(results: Path) -> str:
                 chosen[identity] = file.parent.name, found
     lines: list[str] = []
     for artefact in declared.artefacts():
+        if artefact.name.startswith("variant-") and not variants:
+            continue
         rows = [(name, f) for name, f in chosen.values() if f["artefact"] == artefact.name]
         if rows:
             lines += ["", *_block(artefact.title, results.name, rows)]

@@ -14,7 +14,7 @@ import pytest
 
 from chandir import report
 from chandir.report import declared, publication
-from scripts.publish import speed
+from scripts.publish import headlines, speed
 from tests import fake_runs, planted
 
 ROOT = Path(__file__).parents[2]
@@ -103,11 +103,13 @@ def test_a_readme_keeps_what_stands_around_the_headline() -> None:
 
 
 def test_the_readmes_say_what_the_publications_say() -> None:
-    block = publication.headline(ROOT / "results")
-    local = block.replace("](results/", "](")
-    for path, own in (("README.md", block), ("results/README.md", local)):
-        text = (ROOT / path).read_text(encoding="utf-8")
+    short, full = headlines(ROOT / "results").items()
+    for path, own in (short, full):
+        text = path.read_text(encoding="utf-8")
         assert publication.into(text, own) == text, f"{path}: python scripts/publish.py"
+    assert "same rate" in full[1]
+    assert "same rate" not in short[1]
+    assert "](results/" not in full[1]
 
 
 def test_the_targets_for_speed_are_what_the_records_say() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from tasks import digits
 from tasks.digits import Digits
 
 
@@ -24,6 +25,16 @@ def test_every_seventh_image_trains_and_the_others_test() -> None:
     assert task.labels.tolist() == labels[::7].tolist()
     pixels = torch.from_numpy(images[::7]).view(-1, 1, 8, 8) * 255 / 16
     assert (task.images - pixels).abs().max() <= 0.5
+
+
+def test_another_layout_of_the_package_is_read_through_its_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved = SimpleNamespace(submodule_search_locations=["/nowhere"])
+    with monkeypatch.context() as patch:
+        patch.setattr(digits, "find_spec", lambda name: moved)
+        through = loaded().checksum
+    assert through == loaded().checksum
 
 
 def test_training_images_are_normalised_by_their_own_mean_and_deviation() -> None:

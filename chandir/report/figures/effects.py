@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from chandir.report.evidence import by_heading
 from chandir.report.figures.style import INK, Drawing, Look, figure, house, looks, save
 from chandir.report.finding import Finding
+
+WIDER = 6  # times the usual panel's range, from where one panel would flatten the others
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +28,7 @@ def drawable(findings: Sequence[Finding]) -> list[Finding]:
 def draw(
     findings: Sequence[Finding], what: str, folder: Path, name: str, title: str, foot: str
 ) -> Drawing:
-    """Draw a panel per heading and a line per gain, all on one axis.
+    """Draw a panel per heading and a line per gain, all on one axis where they fit on one.
 
     Args:
         findings: At least one, from `drawable`.
@@ -37,8 +40,10 @@ def draw(
     """
     panels = [(k, list(some)) for k, some in groupby(findings, key=lambda f: f.claim.heading)]
     heights = [len(some) + (1.4 if heading else 0.4) for heading, some in panels]
+    ends = [max(abs(x) for f in some for x in _ends(f)) for _, some in panels]
+    shared = max(ends) <= WIDER * median(ends)
     fig, axes = figure(
-        6.4, 0.7 + 0.24 * sum(heights), rows=len(panels), sharex=True,
+        6.4, 0.7 + (0.24 if shared else 0.31) * sum(heights), rows=len(panels), sharex=shared,
         gridspec_kw={"height_ratios": heights},
     )  # fmt: skip
     palette = looks([f.claim.arms[0].name.split(",")[0] for f in findings])
@@ -57,15 +62,23 @@ def draw(
         "Differences of means with their intervals, at the level that Holm's procedure gives "
         "within the family; filled where zero is outside."
     )
+    if not shared:
+        caption += " Each panel has a range of its own."
     if any(f.paper is not None for f in findings):
         caption += " Crosses: what the paper reports."
     return save(fig, folder, name, title, caption, foot)
 
 
-def _line(axis: Axes, y: int, f: Finding, look: Look) -> None:
+def _ends(f: Finding) -> tuple[float, float]:
     assert f.contrast is not None
     interval = f.contrast.at(f.level)
     assert interval is not None
+    return interval
+
+
+def _line(axis: Axes, y: int, f: Finding, look: Look) -> None:
+    assert f.contrast is not None
+    interval = _ends(f)
     clear = interval[0] > 0 or interval[1] < 0
     axis.plot(interval, [y, y], "-", color=look.colour, lw=1.2)
     axis.plot(
