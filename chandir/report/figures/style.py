@@ -124,8 +124,9 @@ def save(fig: Figure, folder: Path, name: str, title: str, caption: str, footer:
 
     `footer` is printed below the image, so that n and the deviations from the paper travel with it.
     """
-    width = fig.get_size_inches()[0]
+    width, height = fig.get_size_inches()
     text = textwrap.fill(footer, int(width * 19))
+    fig.set_size_inches(width, height + 0.13 * text.count("\n"))  # what is drawn keeps its room
     fig.supxlabel(text, x=0.01, ha="left", fontsize=7, color=MUTED)
     folder.mkdir(parents=True, exist_ok=True)
     fig.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
