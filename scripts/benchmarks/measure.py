@@ -159,9 +159,10 @@ def heading(device: torch.device) -> str:
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, with the command that made it."""
+    """Write a record as JSON, with the command that made it; where it went is no part of that."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = " ".join(["bench.py", *sys.argv[1:]])
+    arguments = " ".join(["bench.py", *sys.argv[1:]])
+    command = arguments.replace(f" --json {path}", "")
     path.write_text(json.dumps({**record, "command": command}, indent=2) + "\n", encoding="utf-8")
 
 
