@@ -47,15 +47,13 @@ def speed(folder: Path) -> Sheet | None:
     body = []
     for path in sorted(folder.glob("*.json")):
         record = _read(path)
-        models = record.get("models")
-        if not isinstance(models, dict):
+        if record.get("benchmark") != "metric":
             continue
-        place = record.get("environment", {})
-        for model, seconds in models.items():
-            if not isinstance(seconds, dict) or not seconds.get("step"):
-                continue
-            setting = f"{model}, batch size {record.get('batch')}, {place.get('device')}, " + (
-                f"torch {place.get('torch')}, {str(place.get('taken'))[:10]}"
+        place = record["environment"]
+        for model, found in record["models"].items():
+            ratios = found["ratio_to_step"]
+            setting = f"{model}, batch size {record['batch']}, {place['name']}, " + (
+                f"torch {place['torch']}, {place['taken'][:10]}"
             )
             rows = (
                 ("h0_lambda", "h0_lambda, output", "negligible"),
@@ -63,16 +61,16 @@ def speed(folder: Path) -> Sheet | None:
                 ("sobolev by the paper's formulas", "paper: sobolev, Eqs. (10)-(12)", "50 %"),
             )
             for title, key, paper in rows:
-                if key in seconds:
-                    share = 100 * seconds[key] / seconds["step"]
-                    body.append((setting, title, paper, number(share, 1, unit=" %")))
+                if key in ratios:
+                    share = 100 * ratios[key]["median"]
+                    body.append((setting, title, paper, number(share, 2, unit=" %")))
                     setting = ""
     if not body:
         return None
     note = (
-        "Time to transform the gradients in per cent of a training step with h0, medians taken "
-        "alternately in one process. The paper: CIFAR-10, batch size 128, on a Titan Xp; other "
-        "hardware and software, so no verdict."
+        "Time to transform the gradients in per cent of a training step with h0: the median of "
+        "ratios taken in turn in one process. The paper: CIFAR-10, batch size 128, on a Titan Xp; "
+        "other hardware and software, so no verdict."
     )
     header = ("Setting", "Metric", "Paper", "Measured")
     return Sheet("Speed: what a metric adds to a training step.", header, tuple(body), (note,))

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -123,8 +124,20 @@ def test_figure_1_and_speed_come_from_files_beside_the_runs(tmp_path):
     found = {line[0]: line[1:] for line in beside.figure1(tmp_path).body}
     assert found["resnet50"] == ("0.0077", "0.0200", "0.0047", "0.0050", "agrees")
     assert found["vgg16"][1::2] == ("—", "—")
-    seconds = {"step": 0.2, "sobolev, output": 0.003, "h0_lambda, output": 0.001}
-    record = {"batch": 128, "environment": {"device": "X"}, "models": {"resnet56": seconds}}
+    shares = {"sobolev, output": 0.015, "h0_lambda, output": 0.005}
+    ratios = {row: {"median": share} for row, share in shares.items()}
+    where = {"name": "X", "torch": "2", "taken": "2026-01-01T00"}
+    record = {"benchmark": "metric", "batch": 128, "environment": where,
+              "models": {"resnet56": {"ratio_to_step": ratios}}}  # fmt: skip
     (tmp_path / "bench.json").write_text(json.dumps(record))
     rows = {line[1]: line[2:] for line in beside.speed(tmp_path).body}
-    assert rows == {"h0_lambda": ("negligible", "0.5 %"), "sobolev": ("50 %, in C++ 15 %", "1.5 %")}
+    assert rows == {"h0_lambda": ("negligible", "0.50 %"),
+                    "sobolev": ("50 %, in C++ 15 %", "1.50 %")}  # fmt: skip
+
+
+def test_speed_is_read_from_what_the_benchmark_writes():
+    """Its records under version control, not one made up here."""
+    sheet = beside.speed(Path(__file__).parents[2] / "results" / "bench")
+    settings = [line[0] for line in sheet.body if line[0]]
+    assert any(setting.startswith("resnet56, batch size 8") for setting in settings)
+    assert len(sheet.body) == 3 * len(settings)
