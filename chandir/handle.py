@@ -135,7 +135,7 @@ def overwrite_gradients(
     a gradient's last bits would depend on its company.
     """
     alike: dict[tuple[object, ...], list[Tensor]] = defaultdict(list)
-    known: dict[tuple[int, torch.dtype, torch.device], Operator | None] = {}
+    known: dict[tuple[int, torch.dtype, torch.device], Operator] = {}
     for target in targets:
         grad = target.parameter.grad
         if grad is None:
@@ -150,7 +150,7 @@ def overwrite_gradients(
             f.copy_(metric.gradient(f, target.dim))
         elif (grad.is_cuda if stack is None else stack) and x.numel() <= STACKED:
             alike[x.shape, x.dtype, x.device].append(x)
-        else:
+        elif x.numel():
             key = x.shape[1], x.dtype, x.device
             if key not in known:
                 known[key] = operator_for(metric, *key)

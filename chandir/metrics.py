@@ -82,18 +82,17 @@ class Metric:
 
 def overwrite(metric: Metric, x: Tensor) -> None:
     """Overwrite the fibers x (a, n, b) with their gradients."""
-    act(operator_for(metric, x.shape[1], x.dtype, x.device), x)
+    if x.numel():
+        act(operator_for(metric, x.shape[1], x.dtype, x.device), x)
 
 
 def operator_for(
     metric: Metric, n: int, dtype: torch.dtype, device: torch.device
-) -> operators.Operator | None:
-    """Return what takes fibers of n entries to their gradients; None if there are no entries.
+) -> operators.Operator:
+    """Return what takes fibers of n entries to their gradients.
 
     It computes in float32 at least, and in float64 where products of float32 are reduced.
     """
-    if n == 0:
-        return None
     wide = dtype if dtype in _WIDE else torch.float32
     operator = _operator(metric, n, wide, device)
     if operator.multiplies and operators.reduces_products(device):
@@ -101,10 +100,8 @@ def operator_for(
     return operator
 
 
-def act(operator: operators.Operator | None, x: Tensor) -> None:
-    """Let an operator overwrite the fibers x (a, n, b)."""
-    if operator is None or x.numel() == 0:
-        return
+def act(operator: operators.Operator, x: Tensor) -> None:
+    """Let an operator overwrite the fibers x (a, n, b), whatever their dtype."""
     if x.dtype in _WIDE:
         operator(x)
     else:

@@ -28,7 +28,7 @@ class _Lane:
     def __init__(self, trial: Trial, lanes: int) -> None:
         self.trial = trial
         self.course = course(*trial, bar=False, lanes=lanes)
-        self.request: Request
+        self.request: Request | None = None
 
     def advance(self, step: Callable[[], Request], ended: Ended) -> bool:
         """Let the trial do what follows an epoch; whether it asks for another one."""
@@ -40,7 +40,7 @@ class _Lane:
             return False
         except Exception as error:
             ended(self.trial, error)
-        vars(self).pop("request", None)  # one that failed at its start has none
+        self.request = None
         devices.free()
         return False
 
@@ -87,7 +87,7 @@ def run(
 
 def _epoch(lanes: list[_Lane], ended: Ended) -> bool:
     """One epoch of each lane, after which some are gone; False if there is no memory for it."""
-    requests = [lane.request for lane in lanes]
+    requests = [lane.request for lane in lanes if lane.request is not None]  # all have one
     try:
         if len(lanes) > 1:
             epochs = stack.train_epoch(requests)

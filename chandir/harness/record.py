@@ -95,11 +95,9 @@ class Record:
 
         A kill may have come between the result and this.
         """
-        if not self.complete:
-            return
-        for name in CHECKPOINTS:
-            path = self.folder / name
-            with contextlib.suppress(FileNotFoundError):
+        left = [path for name in CHECKPOINTS if (path := self.folder / name).exists()]
+        for path in left if left and self.complete else ():
+            with contextlib.suppress(FileNotFoundError):  # another process may do the same
                 with open(path, "rb") as file:
                     kept = holds_weights(file.read(2))
                 if not kept:

@@ -47,13 +47,16 @@ def speed(folder: Path) -> Sheet | None:
     body = []
     for path in sorted(folder.glob("*.json")):
         record = _read(path)
-        if record.get("benchmark") != "metric":
+        models = record.get("models")
+        if record.get("benchmark") != "metric" or not isinstance(models, dict):
             continue
-        place = record["environment"]
-        for model, found in record["models"].items():
-            ratios = found["ratio_to_step"]
-            setting = f"{model}, batch size {record['batch']}, {place['name']}, " + (
-                f"torch {place['torch']}, {place['taken'][:10]}"
+        place = record.get("environment", {})
+        for model, found in models.items():
+            ratios = found.get("ratio_to_step") if isinstance(found, dict) else None
+            if not isinstance(ratios, dict):
+                continue
+            setting = f"{model}, batch size {record.get('batch')}, {place.get('name')}, " + (
+                f"torch {place.get('torch')}, {str(place.get('taken'))[:10]}"
             )
             rows = (
                 ("h0_lambda", "h0_lambda, output", "negligible"),

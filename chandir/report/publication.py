@@ -58,6 +58,11 @@ def publish(runs: Path, out: Path) -> Path:
     return page
 
 
+def published(results: Path) -> list[Path]:
+    """The publications: `make report` writes to results/page, beside them, but no scores."""
+    return sorted(path.parent for path in results.glob("*/scores.csv"))
+
+
 def headline(results: Path, variants: bool = True) -> str:
     """What every publication below `results` says of the claims, as Markdown.
 
@@ -67,8 +72,8 @@ def headline(results: Path, variants: bool = True) -> str:
     equals the one with the most trials.
     """
     chosen: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
-    for scores in sorted(results.glob("*/scores.csv")):  # results/page, of `make report`, has none
-        file = scores.with_name("summary.json")
+    for folder in published(results):
+        file = folder / "summary.json"
         for found in json.loads(file.read_text(encoding="utf-8"))["comparisons"]:
             identity = (found["artefact"], found["context"], found["kind"], found["claim"])
             if _shown(found) and (

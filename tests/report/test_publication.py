@@ -18,8 +18,7 @@ from scripts.publish import headlines, speed
 from tests import fake_runs, planted
 
 ROOT = Path(__file__).parents[2]
-# `make report` writes its summary beside them, to results/page, without scores
-PUBLISHED = sorted(path.parent for path in (ROOT / "results").glob("*/scores.csv"))
+PUBLISHED = publication.published(ROOT / "results")
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -130,6 +130,10 @@ def test_figure_1_and_speed_come_from_files_beside_the_runs(tmp_path):
     record = {"benchmark": "metric", "batch": 128, "environment": where,
               "models": {"resnet56": {"ratio_to_step": ratios}}}  # fmt: skip
     (tmp_path / "bench.json").write_text(json.dumps(record))
+    for i, other in enumerate(({}, {"resnet56": {"seconds": {}}}, None)):  # left out, never fatal
+        (tmp_path / f"odd-{i}.json").write_text(
+            json.dumps({"benchmark": "metric", "models": other})
+        )
     rows = {line[1]: line[2:] for line in beside.speed(tmp_path).body}
     assert rows == {"h0_lambda": ("negligible", "0.50 %"),
                     "sobolev": ("50 %, in C++ 15 %", "1.50 %")}  # fmt: skip

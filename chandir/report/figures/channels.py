@@ -5,14 +5,14 @@ Each draws the paper's network or, with `whose` set, the same of another artefac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chandir.report.figures.curves import mean_and_half
 from chandir.report.figures.style import COLOURS, INK, Drawing, figure, house, legend, looks, save
-from chandir.report.statistics import Summary, summarise
 
 # Each arm's summaries, as chandir.correlation writes them.
 Arms = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -30,10 +30,8 @@ def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
             lines = np.array([[_float(x) for x in s[direction]["curve"]] for s in found])
             lines, look = lines[:, : lines.shape[1] * 3 // 4], palette[name]  # last: few pairs
             d = np.arange(1, lines.shape[1] + 1)
-            every = [_summary(column) for column in lines.T]
-            mean = [s.mean if s else np.nan for s in every]
-            bounds = [(s.interval if s else None) or (np.nan, np.nan) for s in every]
-            axis.fill_between(d, *zip(*bounds, strict=True), color=look.colour, alpha=0.18, lw=0)
+            mean, half = mean_and_half(lines)
+            axis.fill_between(d, mean - half, mean + half, color=look.colour, alpha=0.18, lw=0)
             axis.plot(
                 d, mean, color=look.colour, marker=look.marker,
                 markevery=max(1, len(d) // 6), label=name,
@@ -109,11 +107,6 @@ def _save(
     if whose:
         name, title = f"{whose}-{name}", f"{whose.capitalize()}, as Figure {number}: {what}"
     return save(fig, folder, name, title, caption, foot)
-
-
-def _summary(values: Iterable[float]) -> Summary | None:
-    known = [float(value) for value in values if not np.isnan(value)]
-    return summarise(known) if known else None
 
 
 def _float(value: float | None) -> float:

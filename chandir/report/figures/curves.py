@@ -90,23 +90,31 @@ def of_rows(rows: Sequence[Row], folder: Path, name: str) -> Drawing:
 def band(trials: Sequence[Trial], score: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return epochs, the mean over trials and the half width of its 95 % t-interval, all (epochs,).
 
-    A trial counts at the epochs that it has; one trial has half width 0.
+    A trial counts at the epochs that it has.
     """
-    from scipy import stats
-
     logs: list[dict[Any, Any]] = [{e["epoch"]: e.get(score) for e in t.log} for t in trials]
     epochs = sorted(set().union(*logs))
     values = np.array([[log.get(epoch) for epoch in epochs] for log in logs], float)
-    values[~np.isfinite(values)] = math.nan
+    return np.array(epochs), *mean_and_half(values)
+
+
+def mean_and_half(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each column and the half width of its 95 % t-interval.
+
+    What is not finite does not count; one value alone has half width 0.
+    """
+    from scipy import stats
+
+    values = np.where(np.isfinite(values), values, math.nan)
     n = np.sum(~np.isnan(values), axis=0)
-    mean = np.full(len(epochs), math.nan)
+    mean = np.full(values.shape[1], math.nan)
     np.divide(np.nansum(values, axis=0), n, out=mean, where=n > 0)
     squares = np.nansum((values - mean) ** 2, axis=0)
     free = np.maximum(n - 1, 1)
     quantiles = {m: stats.t.ppf(0.975, m) for m in set(free.tolist())}
     t = np.array([quantiles[m] for m in free.tolist()])
     half = t * np.sqrt(squares / free / np.maximum(n, 1))
-    return np.array(epochs), mean, np.where(n > 1, half, 0)
+    return mean, np.where(n > 1, half, 0)
 
 
 def _logged(scores: Sequence[str], logs: Sequence[Sequence[Mapping[str, float]]]) -> list[str]:
