@@ -99,7 +99,7 @@ def _pack(jobs: list[Job], config: Config, gpus: list[Gpu], workers: int, lanes:
         return Packing([Unit([job]) for job in jobs], {None: count}, why)
     device = devices.select(config)
     task = data.load(config, device)
-    unfit = stack.unfit(config, task, device)
+    unfit = stack.unfit(config, task)
     if unfit and lanes > 1:
         raise UserError(f"hydra.launcher.stack={lanes} has no effect: {unfit}")
     if not unfit and lanes != 1:

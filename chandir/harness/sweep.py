@@ -249,5 +249,5 @@ def _check_needs(planned: list[Job], arguments: list[str]) -> None:
         if elsewhere:
             continue
         graph.wanted(config, task, device)
-        if lanes and not lanes[0].endswith("=1") and (why := stack.unfit(config, task, device)):
+        if lanes and not lanes[0].endswith("=1") and (why := stack.unfit(config, task)):
             raise UserError(f"{lanes[0]} has no effect: {why}")

@@ -1,7 +1,7 @@
 """Project the hours of each artefact at the paper's scale from step times measured in this run.
 
     python scripts/bench.py project
-    python scripts/bench.py project --only cifar10 --pack pack-8.json pack-128.json precision=bf16
+    python scripts/bench.py project --only cifar10 --pack pack-8.json precision=bf16
 
 One step time is measured for each task x model x batch size x optimizer, with the Sobolev metric,
 by the harness's own training on stand-in data (see workload.py), and the time of an evaluation
