@@ -31,12 +31,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"chandir has no {name!r}; it has {', '.join(__all__)}")
-    home = "handle" if name in ("Handle", "apply_", "attach") else "metrics"
-    return getattr(import_module(f"chandir.{home}"), name)
+if not TYPE_CHECKING:  # a type checker that saw it would believe in every name
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"chandir has no {name!r}; it has {', '.join(__all__)}")
+        home = "handle" if name in ("Handle", "apply_", "attach") else "metrics"
+        return getattr(import_module(f"chandir.{home}"), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

@@ -2,7 +2,8 @@
 
 A convolution's weight is (out, in / groups, ...), a transposed one's (in, out / groups, ...).
 Spectral and weight norm, in both styles of torch, are seen through to the tensor that is trained:
-of weight norm's two that is the direction v; the magnitude g counts as a 1-D parameter.
+of weight norm's two that is the direction v; the magnitude g counts as a 1-D parameter. Any other
+parametrization of one tensor is taken to keep the axes if it keeps the shape.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ SCOPES = ("conv", "all")
 
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_DECLARED = (*_CONV, *_TRANSPOSED, nn.Linear)
 
 # A trained weight's names in its module: plain, old spectral norm, old weight norm, and the two
 # parametrized ones, of which original1 and original0 are weight norm's v and g.
@@ -42,6 +44,16 @@ class Target:
     parameter: nn.Parameter
     dim: int | None
     groups: int = 1
+
+    @property
+    def entries(self) -> int:
+        """How many a fiber has."""
+        return self.parameter.numel() if self.dim is None else self._shape[self.dim]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        shape = tuple(self.parameter.shape)
+        return shape if self.groups == 1 else (self.groups, shape[0] // self.groups, *shape[1:])
 
     def view(self, f: Tensor) -> Tensor:
         """Return f, which has the parameter's shape, with the groups as an axis of their own."""
@@ -74,7 +86,7 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
             raise ValueError(
                 f"{name} is lazy, without a shape: run the model once on a batch first"
             )
-        if direction == "rasterized" or _is_line(parameter, key):
+        if direction == "rasterized" or _is_line(module, parameter, key):
             if direction != "input":
                 targets.setdefault(parameter, Target(name, parameter, None))
             continue
@@ -93,8 +105,9 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
     for parameter, where in undeclared.items():
         if parameter not in targets:
             raise ValueError(
-                f"{where} has no declared {direction} axis, unlike Conv*d, ConvTranspose*d and "
-                'Linear: use direction="rasterized" or scope="conv"'
+                f"{where} has no declared {direction} axis, unlike the whole weights of Conv*d, "
+                'ConvTranspose*d and Linear: use direction="rasterized" or scope="conv", and no '
+                "sharding or parametrization that flattens weights"
             )
     if not targets:
         remedy = 'use scope="all"' if scope == "conv" else 'use direction="output"'
@@ -117,8 +130,13 @@ def _uses(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module, str]
                 yield name, parameter, module, key
 
 
-def _is_line(parameter: nn.Parameter, key: str) -> bool:
-    """Whether the parameter is 1-D, as is weight norm's g, stored as (out, 1, ...)."""
+def _is_line(module: nn.Module, parameter: nn.Parameter, key: str) -> bool:
+    """Whether the parameter is 1-D, as is weight norm's g, stored as (out, 1, ...).
+
+    A weight that has axes and comes as a line was flattened, and has lost them.
+    """
+    if isinstance(module, _DECLARED) and key in _WEIGHTS:
+        return False
     return parameter.ndim < 2 or (key in _MAGNITUDES and parameter.numel() == max(parameter.shape))
 
 

@@ -13,9 +13,9 @@ gradient feeds, makes it positive. Centring each filter first would hide a share
 The paper prints no formula for any of the four figures. Not determined by its text are: centred or
 not; signed, absolute or squared; all pairs or neighbours alone; which layers, and whether layers or
 pairs count equally. The definitions below are ours, and the paper's numbers may be of another one.
-For a whole model all pairs count equally: among layers that did, the three strongly correlated
-colours of a first layer would outweigh every other input channel, and Figure 1's small input
-correlations could not come about.
+For a whole model all pairs count equally. If layers did, the three colours of a first layer, which
+correlate strongly, would dominate the average along the input, and Figure 1's small values could
+not come about.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _WEIGHT = re.compile(
 def kernels(model: nn.Module | Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """Every convolution's name and trained weight (O, I, K), in float64 on the CPU.
 
-    Under spectral and weight norm the trained tensor differs from the applied one by scalings that
-    no correlation here sees.
+    Under spectral norm the trained tensor differs from the applied one by one factor, which no
+    correlation sees; under weight norm by one for each output channel, which those along "output"
+    and `invariant` do not see. Pruned entries count as they were before.
 
     Args:
         model: a module, or a state dict. A state dict does not say what its tensors are: those of
@@ -124,13 +125,15 @@ def scatter(weight: Tensor, direction: str) -> tuple[Tensor, Tensor]:
 
 
 def balance(weight: Tensor, tolerance: float = 1e-12, steps: int = 1000) -> Tensor:
-    """r_o c_i W[o, i], with positive r and c such that all channels have a mean square of 1.
+    """r_o c_i W[o, i], with positive r and c such that all channels have the same mean square.
 
     A network with ReLU does not change when an output channel of one layer (with its bias and batch
     norm) is scaled by s > 0 and the same input channel of the next by 1 / s. All W that such
     scalings turn into each other have the same balanced form, which Sinkhorn's iteration finds.
-    Channels that are zero stay zero.
+    Channels that are zero stay zero. Where so many kernels are zero that there is no such form, all
+    is NaN.
     """
+    weight = weight / weight.abs().max().clamp(min=1e-300)  # squares neither vanish nor overflow
     power = weight.square().mean(2)  # (O, I)
     rows = torch.ones_like(power[:, :1])
     columns = torch.ones_like(power[:1])
@@ -140,7 +143,10 @@ def balance(weight: Tensor, tolerance: float = 1e-12, steps: int = 1000) -> Tens
         columns = _inverse((power * rows).mean(0, keepdim=True))
         if (rows - previous).abs().max() <= tolerance * rows.abs().max():
             break
-    return weight * (rows * columns).sqrt()[:, :, None]
+    balanced = weight * (rows * columns).sqrt()[:, :, None]
+    squares = balanced.square().mean((1, 2))[power.sum(1) > 0]
+    found = bool(((squares / squares.mean() - 1).abs() < 1e-3).all())  # of columns it holds anyway
+    return balanced if found else torch.full_like(balanced, math.nan)
 
 
 def invariant(weight: Tensor, direction: str) -> float:

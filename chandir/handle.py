@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +15,7 @@ from torch.optim import Optimizer
 
 from chandir.axes import Target, select
 from chandir.fibers import fibers
-from chandir.metrics import Metric, act, check_gradient, operator_for, overwrite
+from chandir.metrics import Metric, act, check_gradient, check_response, operator_for, overwrite
 
 if TYPE_CHECKING:
     from chandir.operators import Operator
@@ -31,13 +33,19 @@ class Handle:
     def __init__(self, optimizer: Optimizer, metric: Metric, targets: list[Target]) -> None:
         self.metric = metric
         self._targets = targets
+        self._step: FrameType | None = None  # the call of step under way, or one that failed
         self._optimizer = weakref.ref(optimizer)
-        self._hook = optimizer.register_step_pre_hook(self._before_step)
+        self._hooks = (
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        )
         _ATTACHED.setdefault(optimizer, []).append(self)
 
     def remove(self) -> None:
         """Detach the metric, which leaves the optimizer as it was. Again, it does nothing."""
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
+        self._targets, self._step = [], None
         optimizer = self._optimizer()
         if optimizer is not None and self in _ATTACHED.get(optimizer, []):
             _ATTACHED[optimizer].remove(self)
@@ -51,7 +59,24 @@ class Handle:
                 "step(closure) would compute the gradient after the metric has acted: expected "
                 "step() without a closure; call the closure yourself, then step()"
             )
+        call = sys._getframe(1)
+        # torch wraps the step of every class that was ever constructed: one that calls its base's
+        # comes here twice, and the gradient is to change once.
+        if self._step is not None and _within(self._step, call.f_back):
+            return
+        self._step = call
         overwrite_gradients(self.metric, _held(self._targets, optimizer))
+
+    def _after_step(self, *_: object) -> None:
+        if sys._getframe(1) is self._step:
+            self._step = None
+
+
+def _within(outer: FrameType, call: FrameType | None) -> bool:
+    """Whether a call has been made, at whatever distance, by an outer one."""
+    while call is not None and call is not outer:
+        call = call.f_back
+    return call is not None
 
 
 def attach(
@@ -89,6 +114,11 @@ def attach(
     """
     if not isinstance(optimizer, Optimizer):
         raise ValueError(f"optimizer is {type(optimizer).__name__}: expected a torch Optimizer")
+    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        raise ValueError(
+            f"{type(optimizer).__name__} wraps an optimizer and has no hooks of its own: attach to "
+            "the optimizer inside, before it is wrapped"
+        )
     _check_metric(metric)
     targets = select(model, direction, scope)
     if not _held(targets, optimizer):
@@ -97,6 +127,8 @@ def attach(
             f"scope={scope!r} selects in {type(model).__name__} (the first: {targets[0].name}): "
             "give the model that this optimizer trains, or another scope"
         )
+    for n in {target.entries for target in targets} - {0}:
+        check_response(metric, n)
     live = _ATTACHED.get(optimizer, [])
     if after is not (live[-1] if live else None):
         raise ValueError(
@@ -147,6 +179,9 @@ def overwrite_gradients(
         f = target.view(grad)
         x = fibers(f, target.dim)
         if x.data_ptr() != f.data_ptr() or not x.is_contiguous():  # a copy, or a view with gaps
+            if 0 in grad.stride():  # expanded: its entries are one in memory
+                target.parameter.grad = grad.contiguous()
+                f = target.view(target.parameter.grad)
             f.copy_(metric.gradient(f, target.dim))
         elif (grad.is_cuda if stack is None else stack) and x.numel() <= STACKED:
             alike[x.shape, x.dtype, x.device].append(x)
@@ -170,3 +205,15 @@ def _held(targets: list[Target], optimizer: Optimizer) -> list[Target]:
 def _check_metric(metric: Metric) -> None:
     if not isinstance(metric, Metric):
         raise ValueError(f"metric is {metric!r}: expected a metric, such as chandir.Sobolev()")
+    kind = type(metric)
+    for name in ("gradient", "matrix", "gram"):
+        if getattr(kind, name) is not getattr(Metric, name):
+            raise ValueError(
+                f"{kind.__name__} overrides {name}(), which follows from its response(n) and would "
+                "be ignored: define the metric by response(n) alone"
+            )
+    if kind.__hash__ is None:
+        raise ValueError(
+            f"{kind.__name__} cannot be hashed, by which its operators are found again: make it a "
+            "frozen dataclass"
+        )

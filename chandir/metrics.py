@@ -11,9 +11,11 @@ second difference (L f)_j = 2 f_j - f_{j-1} - f_{j+1}.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
+from typing import final
 
 import torch
 from torch import Tensor
@@ -49,14 +51,17 @@ class Metric:
         """
         return None
 
+    @final
     def matrix(self, n: int) -> Tensor:
         """Return A = G⁻¹, which takes the usual gradient to this metric's: (n, n), float64."""
-        return operators.circulant(operators.kernel(_response(self, n)))
+        return operators.circulant(operators.kernel(check_response(self, n)))
 
+    @final
     def gram(self, n: int) -> Tensor:
         """Return G, the inner product that is the metric, <g, h> = g^T G h: (n, n), float64."""
-        return operators.circulant(operators.kernel(1 / _response(self, n)))
+        return operators.circulant(operators.kernel(1 / check_response(self, n)))
 
+    @final
     def gradient(self, f: Tensor, dim: int | None = 0) -> Tensor:
         """Return the gradient under this metric, A f on each fiber of f along dim.
 
@@ -66,7 +71,8 @@ class Metric:
             dim: axis of the fibers; None takes the whole tensor in row-major order as one fiber.
 
         Returns:
-            A new tensor, like f in shape, dtype, device and, where f has no gaps, strides.
+            A new tensor without history, like f in shape, dtype, device and, where f has no gaps,
+            strides.
 
         Raises:
             ValueError: f is not a dense, real, floating-point tensor, or has no axis dim.
@@ -114,10 +120,11 @@ def act(operator: operators.Operator, x: Tensor) -> None:
 def _operator(
     metric: Metric, n: int, dtype: torch.dtype, device: torch.device
 ) -> operators.Operator:
-    return operators.operator(_response(metric, n), metric.modes, dtype, device)
+    return operators.operator(check_response(metric, n), metric.modes, dtype, device)
 
 
-def _response(metric: Metric, n: int) -> Tensor:
+def check_response(metric: Metric, n: int) -> Tensor:
+    """Return the metric's response, or raise a ValueError that says what is wrong with it."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n={n!r}: expected the number of entries of a fiber, a whole number >= 1")
     response = metric.response(n)
@@ -140,6 +147,11 @@ def _response(metric: Metric, n: int) -> Tensor:
 
 def check_gradient(f: Tensor) -> None:
     """Raise a ValueError unless f is a dense tensor of a supported dtype."""
+    if hasattr(f, "full_tensor"):  # torch's DTensor
+        raise ValueError(
+            "the gradient is a DTensor, sharded over processes: expected whole fibers, as under "
+            "DistributedDataParallel; fully sharded training is not supported"
+        )
     if not isinstance(f, Tensor) or f.layout != torch.strided or f.dtype not in _DTYPES:
         kind = f"{f.dtype}, {f.layout}" if isinstance(f, Tensor) else type(f).__name__
         raise ValueError(
@@ -151,7 +163,8 @@ def check_gradient(f: Tensor) -> None:
 def _check_number(metric: Metric, name: str, *, positive: bool = False) -> None:
     """Check a field of a frozen metric, finite and >= 0 (or > 0), and make it a float."""
     value = getattr(metric, name)
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    number = number and -sys.float_info.max <= value <= sys.float_info.max
     if not number or value < 0 or (positive and value == 0):
         raise ValueError(
             f"{type(metric).__name__}({name}={value!r}): expected a finite number "

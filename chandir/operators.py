@@ -223,7 +223,7 @@ def reduces_products(device: torch.device) -> bool:
     So it is under autocast, TF32 and ``set_float32_matmul_precision("medium")``. None of them
     touches float64, in which the operators then compute.
     """
-    if torch.is_autocast_enabled(device.type):
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return True
     precision = getattr(_MATMUL.get(device.type), "fp32_precision", None)
     if precision is None:  # torch < 2.9, or another kind of device

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rest", action="store_true", help="what an earlier check did not finish")
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("torch") is None:
-        print(f"no torch in {sys.executable}: expected 2.11 or newer; give another PYTHON=...")
+        print(f"no torch in {sys.executable}: give another PYTHON=...", file=sys.stderr)
         return 1
     import torch
 
@@ -133,8 +133,9 @@ def run(part: Part, out: Path, left: float) -> Outcome:
         )
         try:
             code = process.wait(min(part.seconds, left))
-            passed = code == 0 or (code == NO_TESTS and "pytest" in part.command)
-            status, why = ("passed", None) if passed else ("failed", f"exit status {code}")
+            status, why = ("passed", None) if code == 0 else ("failed", f"exit status {code}")
+            if code == NO_TESTS and "pytest" in part.command:
+                why = "no test was selected"
         except subprocess.TimeoutExpired:
             if part.seconds <= left:
                 status, why = "too long", f"stopped after {part.seconds:.0f} s"

@@ -15,7 +15,7 @@ from tasks.gan_losses import adversarial, halves, hinge, matching
 from tasks.perceptual import Perceptual
 
 MATCHING = PERCEPTUAL = 10.0  # weights of the two losses beside the adversarial one
-STRIDE = 64  # of the generator, which starts from a map of so many pixels' blocks
+STRIDE = 64  # the generator starts from a map of 1/64 of the image's height and width
 BATCH = 10  # images at a time in evaluation
 ROWS = 4  # of the picture
 
@@ -28,7 +28,7 @@ class SpadeCityscapes:
     losses of images generated anew, after the generator's step, and of real ones, in one batch.
 
     Semantic input: 35 one-hot labels and the edges of instances. Augmentation: a sample is mirrored
-    with probability 1/2, where its one uniform is below.
+    if its one uniform number is below 1/2.
 
     Scores: ``test_fid`` and ``test_kid`` (see `fid`) between as many generated as real photographs
     at the training resolution, both in 8 bits. They depend on the number of photographs, so that

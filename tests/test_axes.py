@@ -9,6 +9,7 @@ from torch.nn.utils import parametrizations, parametrize, spectral_norm, weight_
 
 from chandir import Sobolev, apply_
 from chandir.axes import DIRECTIONS, select
+from chandir.fibers import fibers
 
 CONVOLUTIONS = {
     1: (nn.Conv1d, nn.ConvTranspose1d),
@@ -185,3 +186,31 @@ def test_no_fiber_crosses_groups() -> None:
     expected = torch.cat([Sobolev().gradient(part, 0) for part in grad.clone().chunk(2)])
     apply_(model, Sobolev(), "input")
     torch.testing.assert_close(grad, expected, rtol=0, atol=1e-14)
+
+
+class Flat(nn.Module):
+    """Trains the weight as a vector, as some sharded training does."""
+
+    def forward(self, vector: torch.Tensor) -> torch.Tensor:
+        return vector.view(8, 3, 3, 3)
+
+    def right_inverse(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight.reshape(-1)
+
+
+@pytest.mark.parametrize("direction", ["output", "input"])
+def test_a_flattened_weight_has_lost_its_axes(direction: str) -> None:
+    model = nn.Conv2d(3, 8, 3)
+    parametrize.register_parametrization(model, "weight", Flat(), unsafe=True)
+    with pytest.raises(ValueError, match=r"original \(216,\) of \w+ has no declared"):
+        select(model, direction, "conv")
+    (target,) = select(model, "rasterized", "conv")
+    assert (target.dim, target.entries) == (None, 216)
+
+
+@pytest.mark.parametrize("direction", ["output", "input", "rasterized"])
+def test_entries_of_a_fiber(direction: str) -> None:
+    for module in (nn.Conv2d(6, 4, 3, groups=2), nn.ConvTranspose2d(4, 6, 3, groups=2)):
+        for target in select(module, direction, "conv"):
+            x = fibers(target.view(target.parameter.detach()), target.dim)
+            assert x.shape[1] == target.entries

@@ -252,3 +252,17 @@ def test_models_without_an_answer_are_refused():
         model[0].weight[0, 0, 0, 0] = math.nan
     with pytest.raises(ValueError, match=r"0\.weight: the weight has entries that are not finite"):
         correlation.summary(model)
+
+
+def test_weights_without_a_balanced_form_have_no_invariant():
+    mask = torch.ones(8, 4, 1)
+    mask[:7, 1:] = 0  # seven output channels that share their only input
+    weight = noise(8, 4, 9) * mask
+    assert balance(weight).isnan().all()
+    assert math.isnan(invariant(weight, "output"))
+
+
+def test_invariants_of_tiny_weights_are_those_of_large_ones():
+    weight = noise(OUT, IN, TAPS)
+    expected = invariant(weight, "output")
+    assert invariant(weight * 1e-160, "output") == pytest.approx(expected, rel=1e-9)

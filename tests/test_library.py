@@ -35,7 +35,7 @@ def test_package_alone_loads_nothing() -> None:
 
 
 def test_public_names() -> None:
-    assert dir(chandir) == sorted(chandir.__all__)
+    assert dir(chandir) == sorted([*chandir.__all__, "__version__"])
     assert all(callable(getattr(chandir, name)) for name in chandir.__all__)
     with pytest.raises(AttributeError, match="chandir has no 'Sobolov'"):
         chandir.Sobolov  # noqa: B018

@@ -44,6 +44,7 @@ def scientific(resolved: Resolved) -> dict[str, Any]:
     for name in NOT_SCIENTIFIC:
         del plain[name]
     del plain["data"]["root"]
+    plain["data"]["verify"] = True  # moves no number that the data's own checksum would miss
     if plain["task"].get("channels_last") is False:
         del plain["task"]["channels_last"]  # as in runs older than the setting
     plain["scale"] = plain["scale"]["name"]

@@ -45,12 +45,14 @@ class Epoch:
         steps: optimizer steps of one network.
         bad_step: the first step (from 0) whose loss was not finite, or None.
         seconds: that it took; of a stack, all its trials together.
+        lanes: trials that it trained.
     """
 
     scores: dict[str, float]
     steps: int
     bad_step: int | None
     seconds: float
+    lanes: int = 1
 
 
 def steps_per_epoch(task: LoadedTask, config: Config) -> int:

@@ -91,7 +91,7 @@ def _base(settings: Sgd | Adam, groups: list[dict[str, Any]]) -> torch.optim.Opt
         first, second = settings.betas
         # On CUDA the count of steps lives on the device, so that a graph can replay it.
         on_cuda = groups[0]["params"][0].is_cuda
-        # It suits plain steps as well, of which torch would warn.
+        # capturable suits plain steps as well, but torch warns of it there.
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
         return torch.optim.Adam(
             groups,
@@ -146,7 +146,7 @@ def begin_epoch(
     for player, optimizer in optimizers.items():
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * factor
-        if dropped and getattr(config.optimizer, "reset_momentum", False):
+        if dropped and isinstance(config.optimizer, Sgd) and config.optimizer.reset_momentum:
             optimizer.state.clear()
         name = "lr" if len(optimizers) == 1 else f"lr_{player}"
         rates[name] = _rate(config.optimizer, player) * factor

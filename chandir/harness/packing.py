@@ -27,7 +27,7 @@ from chandir.harness.worker import Job, Unit
 
 CONTEXT = 2**30  # bytes that a process takes of a GPU's memory before it trains anything
 SHARE = 0.8  # of the free memory that may be planned with
-IMAGES = 2048  # of all lanes in a step, from where more are taken to add nothing; not measured
+IMAGES = 2048  # a step of all lanes together; that more add nothing is an assumption
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ class _Pool:
                 worker.retire()
             else:
                 place.idle.append(worker)
-            if worker.left and not self.stopped:  # what it failed of was not held to be a failure
+            if worker.left and not self.stopped:  # they had no memory, which was not counted
                 self.waiting.appendleft(replace(worker.unit, jobs=worker.left))
             return
         index, outcome = ended

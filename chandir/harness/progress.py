@@ -45,13 +45,6 @@ class Progress:
             self.last = time.monotonic()
             print(f"{self.title}: epoch {row['epoch']}/{epochs} {text}", flush=True)
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        if self.bar is not None:
-            self.bar.write(text, file=sys.stdout)
-        else:
-            print(text, flush=True)
-
     def close(self) -> None:
         """Remove the bar."""
         if self.bar is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,13 @@ def result(
         diverged: where the loss stopped being finite, or None.
     """
     sign = 1 if score["better"] == "higher" else -1
-    scored = [row for row in rows if row.get(score["name"]) is not None] or rows
-    best = max(scored, key=lambda row: sign * (row.get(score["name"]) or 0.0))
+
+    def finite(row: dict[str, Any]) -> bool:  # NaN is null in a log that is continued
+        value = row.get(score["name"])
+        return value is not None and math.isfinite(value)
+
+    scored = [row for row in rows if finite(row)]
+    best = max(scored, key=lambda row: sign * row[score["name"]]) if scored else rows[0]
     return {
         "status": "diverged" if diverged else "done",
         "trial": trial,

@@ -122,6 +122,13 @@ def _refuse_ignored(config: Config) -> None:
                     f"optimizer.{name}=true has no effect with optimizer.momentum=0; set one of "
                     "them"
                 )
+    if isinstance(optimizer, Sgd) and optimizer.reset_momentum:
+        schedule = config.task.schedule.name
+        if schedule != "step":
+            raise UserError(
+                f"optimizer.reset_momentum=true is for drops of the learning rate, of which "
+                f"task.schedule.name={schedule} has none; remove it, or choose a step schedule"
+            )
     named = owners("data.name").get("task", [])
     if data.name is not None and config.task.name not in named:
         raise UserError(
@@ -195,7 +202,8 @@ def _labels(config: Config, row: Row) -> list[str]:
         labels.append(f"{config.model.name} on {task.name} is not in the paper")
     if config.scale.name != "paper":
         labels.append(f"scale {config.scale.name}")
-    paper = "paper" if task.in_paper else "default"
+    # Table 1 is the paper's; the protocol also holds what we chose where the paper is silent.
+    paper, protocol = ("paper", "protocol") if task.in_paper else ("default", "default")
     if task.epochs != row.epochs:
         labels.append(f"{task.epochs} epochs ({paper}: {row.epochs})")
     if task.batch_size not in row.batch_size:
@@ -207,7 +215,7 @@ def _labels(config: Config, row: Row) -> list[str]:
     decay = 0.0 if config.optimizer.name == "adam" else row.weight_decay
     if config.optimizer.weight_decay != decay:
         labels.append(
-            f"optimizer.weight_decay={config.optimizer.weight_decay:g} ({paper}: {decay:g})"
+            f"optimizer.weight_decay={config.optimizer.weight_decay:g} ({protocol}: {decay:g})"
         )
     for key, what in (("train_size", "training"), ("test_size", "test")):
         size = (task.model_extra or {}).get(key)
@@ -215,7 +223,7 @@ def _labels(config: Config, row: Row) -> list[str]:
             labels.append(f"{size} {what} images")
     if config.model.label is not None:
         labels.append(config.model.label)
-    labels += _deviations(config, row, paper)
+    labels += _deviations(config, row, protocol)
     if config.precision != "fp32":
         labels.append(f"precision {config.precision}")
     if config.data.source == "synthetic":
@@ -223,15 +231,15 @@ def _labels(config: Config, row: Row) -> list[str]:
     return labels
 
 
-def _deviations(config: Config, row: Row, paper: str) -> list[str]:
+def _deviations(config: Config, row: Row, protocol: str) -> list[str]:
     """Settings of task, schedule, network and optimizer that are not those of their files."""
     labels = []
     assert config.task.epochs is not None
     for key, expected in in_file(config, "task")["schedule"].items():
         value = getattr(config.task.schedule, key)
-        if value != (every(row, config.task.epochs) if expected is None else expected):
-            usual = every(row, config.task.epochs) if expected is None else expected
-            labels.append(f"task.schedule.{key}={value:g} ({paper}: {usual:g})")
+        usual = every(row, config.task.epochs) if expected is None else expected
+        if value != usual:
+            labels.append(f"task.schedule.{key}={value:g} ({protocol}: {usual:g})")
     scaled = config.task.scales.get("paper", {})
     # Rates and decay are Table 1's and labelled with it; LS's direction is what the paper varies.
     apart = {"name", "lr", "lr_g", "lr_d", "weight_decay", "direction", "scope"}
@@ -241,10 +249,10 @@ def _deviations(config: Config, row: Row, paper: str) -> list[str]:
         ("model", config.model.model_extra, scaled.get("model", {})),
         ("optimizer", settings, {}),
     ):
-        usual = in_file(config, group) | at_scale
+        in_files = in_file(config, group) | at_scale
         for key, value in (extra or {}).items():
-            expected = usual.get(key)
+            expected = in_files.get(key)
             if expected is None or str(expected).startswith("${") or value == expected:
                 continue
-            labels.append(f"{group}.{key}={as_typed(value)} ({paper}: {as_typed(expected)})")
+            labels.append(f"{group}.{key}={as_typed(value)} ({protocol}: {as_typed(expected)})")
     return labels

@@ -64,7 +64,8 @@ def listening() -> Iterator[None]:
     try:
         yield
     except Leave as leave:
-        # Who leaves goes on ignoring signals, but for an engine's handler, which gets its turn.
+        # Our handlers stay, so that further signals do nothing. What had this signal before us
+        # (submitit, which then requeues) gets its turn now.
         handler = before[signal.Signals(leave.signum)]
         if callable(handler) and handler is not signal.default_int_handler:
             signal.signal(leave.signum, handler)

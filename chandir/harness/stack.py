@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -87,7 +88,7 @@ def train_epoch(lanes: Sequence[Request]) -> list[Epoch]:
         losses, scores = loop.tally(outcomes, len(batches), tick)
     _part(models)
     sizes = [len(indices) for indices, _ in orders[0]]
-    return [
+    epochs = [
         loop.measured(
             {player: values[:, k] for player, values in losses.items()},
             {score: values[k] for score, values in scores.items()},
@@ -96,6 +97,7 @@ def train_epoch(lanes: Sequence[Request]) -> list[Epoch]:
         )
         for k in range(len(lanes))
     ]
+    return [replace(epoch, lanes=len(lanes)) for epoch in epochs]
 
 
 def step(
@@ -113,8 +115,9 @@ def step(
     Returns:
         The player's losses (lanes,), and sums of the scores (lanes, ...).
     """
-    task, network, _, _, config, device, _ = lanes[0]
-    ((player, _),) = lanes[0].optimizers.items()
+    first = lanes[0]
+    task, network, config, device = first.task, first.model, first.config, first.device
+    (player,) = first.optimizers
     batch = task.batch(indices.flatten(), draws.flatten(0, 1))
 
     def loss_of(weights: Named, buffers: Named, *batch: Tensor) -> tuple[Tensor, Named]:

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from chandir.harness import cell, signals, summary
-from chandir.harness.arguments import expand, parse, refuse_repeated
+from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
 from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.plan import Job, jobs
 from chandir.harness.record import Record
@@ -42,7 +42,7 @@ def prepare(arguments: list[str]) -> list[Job]:
     swept = [item.input_line for item in parsed if item.is_sweep_override()]
     if swept and not experiment and not any(flag in arguments for flag in SWEEP):
         raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
-    planned = jobs(tuple(item for item in overrides if not item.startswith("hydra")))
+    planned = jobs(tuple(item for item in overrides if not item.startswith(HYDRA)))
     _check_launcher(parsed, planned, len(planned) > 1 or any(flag in SWEEP for flag in arguments))
     if planned[0].resolved.config.plan:
         _check_settings(planned)
@@ -73,9 +73,7 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
         with signals.listening():
             _check_needs(planned, arguments)
             # Hydra reads overrides on one side of -m only; an experiment is a sweep.
-            flags = [item for item in arguments if item.startswith("-") and item not in SWEEP]
-            if not single or any(flag in arguments for flag in SWEEP):
-                flags.append("--multirun")
+            flags = ["--multirun"] * (not single or any(flag in arguments for flag in SWEEP))
             sys.argv[1:] = [*flags, *(item for item in arguments if not item.startswith("-"))]
             if not summary.complete(planned):
                 main()

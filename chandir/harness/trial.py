@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -95,14 +96,23 @@ def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -
         try:
             return (yield from _train(resolved, record, saver, tracker, bar, lanes))
         except (signals.Leave, Retry):
-            saver.flush()
+            try:
+                saver.flush()
+            except OSError as error:  # what asked to leave is what is raised, all the same
+                _tell(folder)
+                print(f"{folder}: not saved: {error}", file=sys.stderr, flush=True)
             raise
         except Exception:
-            with contextlib.suppress(OSError):  # the disk may be what failed; the error is raised
-                files.write(folder / "error.txt", traceback.format_exc().encode())
+            _tell(folder)
             raise
         finally:
             tracker.close()
+
+
+def _tell(folder: Path) -> None:
+    """Leave the traceback of the error under way."""
+    with contextlib.suppress(OSError):  # the disk may be what failed
+        files.write(folder / "error.txt", traceback.format_exc().encode())
 
 
 def _train(
@@ -154,16 +164,16 @@ def _train(
         progress.tick()
 
     for epoch in range(state["epoch"] + 1, config.task.epochs + 1):
-        start = time.monotonic()
         rates = optimizers.begin_epoch(steppers, config, epoch)
         trained = yield Request(task, model, steppers, streams, config, device, tick)
         if trained.bad_step is None and not _finite(model):  # the last update, after its loss
             trained = replace(trained, bad_step=trained.steps - 1)
+        start = time.monotonic()
         model.eval()
         last = epoch == config.task.epochs or trained.bad_step is not None
         with torch.no_grad(), devices.autocast(config, device):
             tested = task.evaluate(model, last)
-        seconds += time.monotonic() - start
+        seconds += trained.seconds / trained.lanes + time.monotonic() - start
         row = {"epoch": epoch, **rates, **trained.scores, **tested, "seconds": trained.seconds}
         if "against" in task.score:
             row["generalisation_gap"] = row[task.score["against"]] - row[task.score["name"]]
@@ -183,7 +193,8 @@ def _train(
     progress.close()
 
     task.finish(model, record.folder)
-    if diverged is None:  # weights that are not finite have no correlation
+    # Weights that are not finite have no correlation, nor has a network without convolutions.
+    if diverged is None and any(True for _ in correlation.kernels(model)):
         record.put("correlation.json", correlation.summary(model))
     files.sync(record.folder / "log.jsonl")
     totals = {

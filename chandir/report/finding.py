@@ -26,8 +26,8 @@ class Finding:
         p: Of the claim's test, unadjusted.
         paper: The paper's effect, or its mean for a level.
         deviations: Why this is not the paper's protocol; empty if it is.
-        tested: Its place in the family, among those that are outside the protocol as it is, or
-            those that are not.
+        tested: Its Holm-adjusted p and level. Those within the paper's protocol and those outside
+            of it are adjusted apart.
         judgement: The verdict.
     """
 
@@ -59,8 +59,8 @@ class Finding:
     def level(self) -> float:
         """Of the interval that is shown: it tells what the adjusted p-value tells.
 
-        Two one-sided tests at α leave no doubt where the interval at 1 - 2 α, not 1 - α, lies
-        within ± margin.
+        For two one-sided tests at α that is the interval at 1 - 2 α, not 1 - α: both reject
+        exactly when it lies within ± margin.
         """
         level = self.tested.level if self.tested else 0.95
         return 2 * level - 1 if self.claim.kind == "equal" else level

@@ -13,7 +13,10 @@ UNRESOLVABLE = "paper's claim not resolvable at its own sample size"
 
 
 def judge(finding: Finding, weak: bool) -> Judgement:
-    """Judge a finding whose family has been tested; `weak`: the paper itself resolves it not."""
+    """Judge a finding whose family has been tested.
+
+    `weak`: at the paper's own number of trials its claim would not be significant.
+    """
     claim, contrast = finding.claim, finding.contrast
     if claim.kind in ("gain", "trend") and claim.paper is not None:  # noqa: SIM102
         if claim.paper < finding.smallest:

@@ -9,7 +9,7 @@ from typing import Any
 
 from chandir.report.cells import Cell
 
-# A metric's defaults (design, section 5).
+# A metric's defaults.
 DEFAULTS: Mapping[str, Any] = {
     "direction": "output", "scope": "conv", "lam": 1, "weight": 1, "h0_scale": 1,
 }  # fmt: skip

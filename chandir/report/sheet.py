@@ -137,7 +137,7 @@ def _columns(
             return size, ["l" if lt else "r" for lt in left]
         if 1.3 * least <= room:
             break
-    share = max(0.0, (room - least) / (most - least))
+    share = max(0.0, (room - least) / (most - least)) if most > least else 0.0
     wraps = [width * (w + (n - w) * share) for w, n in zip(words, natural, strict=True)]
     return size, [f"p{{{w:.0f}pt}}" if lt else "r" for w, lt in zip(wraps, left, strict=True)]
 

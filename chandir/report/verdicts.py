@@ -57,7 +57,7 @@ def threshold(paper: float | None, smallest: float) -> float:
 def gain(
     measured: Contrast, level: float, paper: float | None, smallest: float, paper_n: int
 ) -> Judgement:
-    """Judge "arm beats baseline by `paper`" (statistics.md, E4).
+    """Judge "arm beats baseline by `paper`".
 
     With [lo, hi] the interval at `level` and s = `threshold`:
     reproduced if lo > 0 and hi >= s; smaller if lo > 0 and hi < s; not reproduced if lo <= 0 and
@@ -92,8 +92,8 @@ def level(mean: Contrast, paper: float, margin: float, paper_n: int) -> Judgemen
 def equal(measured: Contrast, p: float, level: float, margin: float) -> Judgement:
     """Judge "arm and baseline are alike": by two one-sided tests, never by a large p.
 
-    Reproduced if `p`, adjusted, is at most 0.05; not if the interval lies outside ± `margin`. At
-    level 1 - 2 α it lies within where both tests at α reject.
+    Reproduced if `p`, adjusted, is at most 0.05; not if the interval lies outside ± `margin`.
+    Both tests reject at α exactly when the interval at 1 - 2 α lies within.
     """
     if p <= 0.05:
         return Judgement(Verdict.REPRODUCED)

@@ -1,8 +1,8 @@
 """The least time that counted work takes, at the rates of this device, measured in the same run.
 
-Rates are of a copy, once as large as what a step holds and once larger than any cache, and of
-square matrix products at the step's precision: each at its best, for a bound. A step whose data
-stays in a cache that the copy does not fit in moves it faster.
+Timed are two copies, one as large as what a step holds and one larger than any cache, and square
+matrix products at the step's precision: each at its best, for a bound. A step whose data stays in
+cache can move it faster than the larger copy.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_channels_last_is_a_labelled_cell_of_its_own() -> None:
     (plain,), (false,) = jobs(CIFAR), jobs((*CIFAR, "task.channels_last=false"))
     (true,) = jobs((*CIFAR, "task.channels_last=true"))
     assert plain.folder == false.folder != true.folder
-    assert "task.channels_last=true (paper: false)" in true.resolved.labels
+    assert "task.channels_last=true (protocol: false)" in true.resolved.labels
 
 
 def test_bf16_reaches_the_step_and_leaves_weights_and_scores_in_float32(

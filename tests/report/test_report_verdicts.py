@@ -81,7 +81,7 @@ def claim(artefact, text, context):
 
 @pytest.mark.parametrize(
     ("artefact", "batch", "true", "none"),
-    [  # statistics.md, E4, in per cent: reproduced, inconclusive; reproduced, smaller, not, open
+    [  # simulated, in per cent: reproduced, inconclusive; reproduced, smaller, not, open
         ("table2-resnet56-sgd", 8, (100, 0), (0, 2.6, 97, 0)),
         ("table2-resnet56-sgd", 32, (100, 0), (2.5, 0, 76, 21)),
         ("table2-resnet56-adam", 128, (60, 40), (2.3, 0, 19, 78)),
@@ -109,7 +109,7 @@ def test_the_simulated_rule_is_the_rule():
 
 
 def test_the_paper_itself_resolves_thirteen_of_its_eighteen_gains():
-    """statistics.md, E2: Holm over all eighteen leaves out every Adam cell but one."""
+    """Holm over all eighteen leaves out every Adam cell but one."""
     gains = [c for a in artefacts() for c in a.claims
              if c.kind == "gain" and c.family in ("Table 2, SGD", "Table 2, Adam")]  # fmt: skip
     tested = holm([paper_contrast(c).p for c in gains])

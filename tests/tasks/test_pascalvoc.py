@@ -83,8 +83,8 @@ def test_a_stopped_trial_continues_to_the_bit(root, tmp_path, monkeypatch):
     config = yaml.safe_load((planned.folder / "config.yaml").read_text())
     for label in (
         "segmentation-models-pytorch's Unet, not the followed code's network",
-        "model.encoder_weights=none (paper: imagenet)",
-        "task.crop=64 (paper: 512)",
+        "model.encoder_weights=none (protocol: imagenet)",
+        "task.crop=64 (protocol: 512)",
         "3 training images",
         "synthetic data",
     ):
@@ -125,12 +125,12 @@ def test_as_in_the_paper_it_is_only_the_network_that_differs():
 @pytest.mark.parametrize(
     ("setting", "label"),
     [
-        ("task.void=ignore", "task.void=ignore (paper: background)"),
-        ("task.loss=cross_entropy", "task.loss=cross_entropy (paper: lovasz)"),
-        ("task.data_set=CamVid", "task.data_set=CamVid (paper: VOC2012)"),
-        ("task.train_set=train", "task.train_set=train (paper: aug)"),
-        ("model.encoder_weights=none", "model.encoder_weights=none (paper: imagenet)"),
-        ("model.num_classes=19", "model.num_classes=19 (paper: 21)"),
+        ("task.void=ignore", "task.void=ignore (protocol: background)"),
+        ("task.loss=cross_entropy", "task.loss=cross_entropy (protocol: lovasz)"),
+        ("task.data_set=CamVid", "task.data_set=CamVid (protocol: VOC2012)"),
+        ("task.train_set=train", "task.train_set=train (protocol: aug)"),
+        ("model.encoder_weights=none", "model.encoder_weights=none (protocol: imagenet)"),
+        ("model.num_classes=19", "model.num_classes=19 (protocol: 21)"),
         ("optimizer.lr=0.01", "optimizer.lr=0.01 (paper: 0.007)"),
     ],
 )
