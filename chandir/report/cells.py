@@ -81,8 +81,17 @@ class Cell:
 
     @property
     def baseline(self) -> bool:
-        """Whether this is the plain gradient: the harness calls it h0 however it was asked for."""
-        return bool(self.config["metric"]["name"] == "h0")
+        """Whether this is the plain gradient, whatever it is called."""
+        metric = self.config["metric"]
+        return (
+            metric["name"] == "h0"
+            or (metric["name"] == "h0_lambda" and metric.get("lam") == 0)
+            or (
+                metric["name"] == "sobolev"
+                and metric.get("weight") == 0
+                and metric.get("h0_scale", 1) == 1
+            )
+        )
 
     @cached_property
     def setting(self) -> Mapping[str, Any]:

@@ -73,7 +73,7 @@ def _needed(finding: Finding) -> str:
         n = trials_alike(claim.margin, sds, finding.level)
         if n and n <= min(len(sample.values) for sample in finding.present):
             return ""  # there were enough, had they been equal
-        what = f"to find equals within {claim.margin:g}"
+        what = f"to find equals, if they are, within {claim.margin:g}"
     else:
         effect = finding.paper or finding.smallest
         n = trials_needed(effect, sds, finding.level)

@@ -36,7 +36,8 @@ def publish(runs: Path, out: Path) -> Path:
 
     Raises:
         ValueError: for trials of an unknown commit or a changed tree, which nobody could repeat,
-            and if there is nothing complete.
+            for trials that measured nothing (synthetic data, scale smoke), and if there is nothing
+            complete.
     """
     trials = failures.settle(folders.read(runs))
     complete = [trial for trial in trials if trial.complete]
@@ -50,6 +51,15 @@ def publish(runs: Path, out: Path) -> Path:
             f"{len(loose)} trials ran with uncommitted changes or without git, the first "
             f"{loose[0].folder}: expected a commit that others can check out; commit, and run them "
             "anew in a clean clone"
+        )
+    made_up = [
+        t for t in complete
+        if t.config["data"]["source"] == "synthetic" or t.config["scale"]["name"] == "smoke"
+    ]  # fmt: skip
+    if made_up:
+        raise ValueError(
+            f"{len(made_up)} trials ran on synthetic data or at scale smoke, the first "
+            f"{made_up[0].folder}: expected measurements; give a folder of runs without them"
         )
     page = report.build(runs, out, links=False)
     _table(out / "scores.csv", [_score(trial) for trial in complete])
@@ -133,7 +143,9 @@ def _block(title: str, results: str, rows: Sequence[tuple[str, Mapping[str, Any]
     questions: dict[str, list[Mapping[str, Any]]] = {}
     for _, found in rows:
         context = f"{found['context']}: " if found["context"] else ""
-        questions.setdefault(context + (found["question"] or found["claim"]), []).append(found)
+        asked = found["question"] or found["claim"]
+        margin = f" (within {found['margin']:g})" if found["kind"] == "equal" else ""
+        questions.setdefault(context + asked + margin, []).append(found)
     for question, answers in questions.items():
         several = len(answers) > 1
         columns = (
@@ -178,7 +190,8 @@ def _trials(found: Mapping[str, Any]) -> str:
 def _verdict(found: Mapping[str, Any]) -> str:
     word = "likeness" if found["kind"] == "equal" else "direction"
     towards = f", {word} {found['direction']}" if found["direction"] else ""
-    return f"{found['verdict']}{towards}"
+    worse = ", significantly worse" if found["detail"].split("; ")[0] == "opposite" else ""
+    return f"{found['verdict']}{worse}{towards}"
 
 
 def _score(trial: Trial) -> dict[str, Any]:

@@ -154,9 +154,17 @@ def test_both_sides_of_our_questions_are_in_the_headline(tmp_path: Path) -> None
     lines = publication.headline(tmp_path / "results").splitlines()
     rows = {line.split(" | ")[0].lstrip("| "): line for line in lines if line.startswith("| ")}
     better = rows["Is the output direction better than the others?"]
-    alike = rows["No different from the other directions?"]
+    alike = rows["No different from the other directions? (within 0.5)"]
     assert better.count("Inconclusive") == 4
     assert alike.count("Yes") == 4
     assert "sobolev against sobolev, input: 0.00 [" in alike
     assert "sobolev: +0.60 [" in rows["Better than a larger step along the mean alone?"]
     assert "sobolev: log sd ratio +0.8" in rows["Does the spread between trials shrink?"]
+
+
+@pytest.mark.parametrize("setting", [{"source": "synthetic"}, {"scale": "smoke"}])
+def test_what_measured_nothing_is_not_published(tmp_path: Path, setting: dict[str, str]) -> None:
+    fake_runs.trial(tmp_path / "runs", 0, fake_runs.H0, 90.0)
+    fake_runs.trial(tmp_path / "runs", 1, fake_runs.H0, 90.0, **setting)
+    with pytest.raises(ValueError, match="1 trials ran on synthetic data or at scale smoke"):
+        publication.publish(tmp_path / "runs", tmp_path / "out")

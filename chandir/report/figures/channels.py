@@ -72,7 +72,7 @@ def histogram(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     legend(fig, axes[0][0])
     caption = (
         "All pairs of filters of all convolutions, all trials together. The paper shows one layer "
-        "of an ImageNet network: `python scripts/correlation.py figure1` draws that."
+        "of an ImageNet network; scripts/correlation.py draws that."
     )
     return _save(fig, folder, 13, "histogram of the correlation", caption, foot, whose)
 
