@@ -18,8 +18,13 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
+try:
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+except ModuleNotFoundError as error:
+    sys.exit(f"{error}: run make setup once, then source .venv/bin/activate")
+
+from chandir.harness.output import outlast
 
 QUESTIONS = (
     "-h",
@@ -76,10 +81,5 @@ def write_page(results: Path, page: Path) -> None:
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):  # a terminal without ± gets a question mark
-        cast("Any", stream).reconfigure(errors="replace")
-    try:
-        sys.exit(command_line(sys.argv[1:]))
-    except BrokenPipeError:  # the reader left: run.py plan=true | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    outlast()
+    sys.exit(command_line(sys.argv[1:]))

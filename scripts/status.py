@@ -85,7 +85,10 @@ def found(runs: Path) -> list[Cell]:
     paths = {path.parent for name in names for path in runs.glob(f"**/trial-*/{name}")}
     for folder in sorted(paths):
         config = folder / "config.yaml"
-        epochs = yaml.load(config.read_bytes(), _LOADER)["task"]["epochs"] if config.exists() else 0
+        try:
+            epochs = int(yaml.load(config.read_bytes(), _LOADER)["task"]["epochs"])
+        except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError):
+            epochs = 0  # it has none yet, or a damaged one
         trial(cells.setdefault(folder.parent, Cell(folder.parent.name)), folder, epochs)
     return list(cells.values())
 

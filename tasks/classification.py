@@ -78,8 +78,11 @@ class Classification(ABC):
             ("test_size", test_size),
             ("test_batch", test_batch),
         ]:
-            if size is not None and size < 1:
-                raise ValueError(f"{key}={size}: expected at least 1; leave it out for the default")
+            whole = isinstance(size, int) and not isinstance(size, bool)
+            if size is not None and not (whole and size >= 1):
+                raise ValueError(
+                    f"{key}={size}: expected a whole number >= 1; leave it out for the default"
+                )
         self.mean, self.std = tuple(mean), tuple(std)
         self.test_batch = test_batch
         self.channels_last = channels_last

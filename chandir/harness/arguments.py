@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from chandir.harness.errors import UserError, nearest, one_of
 
 HYDRA = ("hydra.", "hydra/")
+MOST = 100_000  # values of a range
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # Launchers that have no file of ours.
 BUILT_IN = {"basic", "local", "submitit_local", "submitit_slurm"}
@@ -127,6 +128,8 @@ def _refuse(override: Override, text: str) -> None:
     try:
         if not _values(override):
             raise UserError(f"{text} is an empty sweep: expected at least one value")
+    except ValueError as error:  # range(0,1,0)
+        raise UserError(f"{text}: {error}: expected values that can be listed") from None
     except HydraException:  # interval(0,1)
         raise UserError(
             f"{text}: expected values that can be listed: {key}=A,B or '{key}=range(0,10,2)'"
@@ -166,6 +169,8 @@ def _refuse_plugin(override: Override) -> None:
             f"{key}={override.value()}: expected none; sweeps and experiments are this project's "
             "own, remove it"
         )
+    if key == "hydra.job.chdir" and override.value():
+        raise UserError(f"{key}=true would move paths.results with each trial; remove it")
     if key == "hydra/launcher" and str(override.value()) not in launchers():
         raise UserError(
             f"{key}={override.value()}: expected {one_of(sorted(launchers()))}"
@@ -213,7 +218,7 @@ def expand(overrides: list[Override]) -> list[list[str]]:
 
     ``hydra.*`` is not part of a trial and left out.
     """
-    own = [item for item in overrides if not item.key_or_group.startswith(("hydra.", "hydra/"))]
+    own = [item for item in overrides if not item.key_or_group.startswith(HYDRA)]
     own.sort(key=lambda item: item.key_or_group == "trial")
     return [list(job) for job in itertools.product(*(_values(item) for item in own))]
 
@@ -223,6 +228,10 @@ def _values(override: Override) -> list[str]:
         return [override.input_line or ""]
     name = override.get_key_element()
     value = override.value()
+    if isinstance(value, RangeSweep) and value.step:
+        count = (float(value.stop or 0) - float(value.start or 0)) / float(value.step)
+        if count > MOST:
+            raise ValueError(f"{count:,.0f} values are more than {MOST:,}")
     if isinstance(value, Glob):
         options = list(groups().get(override.key_or_group, {}))
         return [f"{name}={choice}" for choice in value.filter(options)]

@@ -163,7 +163,7 @@ def _now(folder: Path) -> float:
 def _owner(descriptor: int) -> dict[str, Any]:
     try:
         return dict(json.loads(os.pread(descriptor, 4096, 0) or b"{}"))
-    except ValueError:
+    except (ValueError, TypeError):
         return {}
 
 

@@ -105,7 +105,7 @@ def _instantiate(part: Any) -> Any:
     try:
         return hydra.utils.instantiate({"_target_": part.target, **(part.model_extra or {})})
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
+        if isinstance(error.__cause__, ValueError | TypeError | RuntimeError):
             raise UserError(str(error.__cause__)) from None
         raise
 
@@ -138,7 +138,7 @@ def _load(key: _Key, device: torch.device) -> LoadedTask:
     task = _instantiate(key.task)
     try:
         task.load(key.data, device)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     loaded: LoadedTask = task
     return loaded

@@ -55,7 +55,8 @@ def sync_folder(folder: Path) -> None:
 def clean(folder: Path) -> None:
     """Remove the temporary files that a killed process left behind."""
     for stale in folder.glob(".*.tmp"):
-        stale.unlink(missing_ok=True)
+        if not stale.is_dir():
+            stale.unlink(missing_ok=True)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -35,8 +35,8 @@ class Record:
     def complete(self) -> bool:
         """Whether the trial has its final result; one that cannot be read is none."""
         try:
-            return "status" in self.final()
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return {"status", "score", "last", "best", "totals"} <= self.final().keys()
+        except (OSError, ValueError, TypeError):
             return False
 
     def open(self, config: dict[str, Any], provenance: dict[str, Any]) -> None:
@@ -53,12 +53,15 @@ class Record:
         path = self.folder / "log.jsonl"
         if not path.exists():
             return []
-        rows = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        rows: list[dict[str, Any]] = []
+        for line in path.read_bytes().splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 break  # the line that a kill cut short
+            if not isinstance(row, dict) or row.get("epoch") != len(rows) + 1:
+                break  # somebody's edit
+            rows.append(row)
         return rows
 
     def truncate(self, epoch: int) -> list[dict[str, Any]]:

@@ -256,7 +256,7 @@ class Config(Node):
     tracker: Annotated[NoTracker | Wandb, Field(discriminator="name")]
     trial: Annotated[int, Field(ge=0)]
     data: Data
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")]
     precision: Literal["fp32", "tf32", "bf16"]
     determinism: Literal["fast", "reproducible", "exact"]
     graphs: Literal["auto", True, False]

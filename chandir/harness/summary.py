@@ -95,8 +95,8 @@ def cells(jobs: list[Job]) -> list[Cell]:
             if rows := record.rows():
                 entry.ran += len(rows)
                 entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
-        except (OSError, ValueError):  # unreadable: the trial itself says what is wrong
-            pass
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            pass  # unreadable: the trial itself says what is wrong
         if (job.folder / "error.txt").exists():
             entry.failed.append(job.folder)
     return list(found.values())

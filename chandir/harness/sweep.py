@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ def prepare(arguments: list[str]) -> list[Job]:
     parsed = parse(overrides)
     refuse_repeated(parsed)
     experiment = any(item.key_or_group == "experiment" for item in parsed)
+    _refuse_idle_sweeps(parsed)
     swept = [item.input_line for item in parsed if item.is_sweep_override()]
     if swept and not experiment and not any(flag in arguments for flag in SWEEP):
         raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
@@ -75,7 +77,10 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
             # Hydra reads overrides on one side of -m only; an experiment is a sweep.
             flags = ["--multirun"] * (not single or any(flag in arguments for flag in SWEEP))
             sys.argv[1:] = [*flags, *(item for item in arguments if not item.startswith("-"))]
-            if not summary.complete(planned):
+            done = sum(Record(job.folder).complete for job in planned)
+            if done:
+                print(f"{done} of {len(planned)} trials were complete already")
+            if done < len(planned):
                 main()
             for each in planned:
                 Record(each.folder).tidy()
@@ -201,19 +206,50 @@ def _check_launcher(parsed: list[Override], planned: list[Job], sweep: bool) -> 
     """Refuse what the local launcher would ignore."""
     for item in parsed:
         key = item.key_or_group
+        alone = key == "hydra/launcher" and item.value() not in ("local", "basic")
+        if not sweep and (alone or key.startswith("hydra.launcher.")):
+            raise UserError(f"{item.input_line} has no effect on one trial; add -m, or remove it")
         if key not in ("hydra.launcher.workers", "hydra.launcher.stack"):
             continue
         value = item.value()
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise UserError(f"{item.input_line}: expected a whole number, or 0, which chooses")
-        if not sweep:
-            raise UserError(f"{item.input_line} has no effect on one trial; add -m, or remove it")
         levels = {job.resolved.config.determinism for job in planned} - {"fast"}
         if key.endswith("stack") and value > 1 and levels:
             raise UserError(
                 f"{item.input_line} has no effect with determinism={levels.pop()}, which fixes the "
                 "bits of a trial alone: expected determinism=fast; set it, or remove the stack"
             )
+
+
+def _refuse_idle_sweeps(parsed: list[Override]) -> None:
+    """Refuse a sweep over what moves no number: its values would be one and the same cell."""
+    for item in parsed:
+        key = item.key_or_group
+        idle = key.split(".")[0] in {*cell.NOT_SCIENTIFIC, "plan"} - {"trial"}
+        if item.is_sweep_override() and (idle or key in ("data.root", "data.verify")):
+            raise UserError(
+                f"{item.input_line} is a sweep over a setting that moves no number, so that only "
+                "its first value would run: expected one value"
+            )
+
+
+def _check_folders(planned: list[Job]) -> None:
+    """Refuse a place for results that cannot be written to.
+
+    Raises:
+        UserError: with what the system says.
+    """
+    for root in {Path(job.resolved.config.paths.results) for job in planned}:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"paths.results={root}: {error.strerror}: expected a folder to write to; choose "
+                "another one"
+            ) from None
 
 
 def _check_settings(planned: list[Job]) -> None:
@@ -236,7 +272,8 @@ def _check_needs(planned: list[Job], arguments: list[str]) -> None:
 
     elsewhere = any(SLURM.match(item) for item in arguments)
     lanes = [item for item in arguments if re.fullmatch(r"hydra\.launcher\.stack=[1-9]\d*", item)]
-    pending = [job for job in planned if not (job.folder / "final.json").exists()]
+    pending = [job for job in planned if not Record(job.folder).complete]
+    _check_folders(pending)
     configs = [job.resolved.config for job in pending]
     for config in {f"{each.model} {each.task.shape}": each for each in configs}.values():
         data.check_network(config)

@@ -104,6 +104,8 @@ def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -
             raise
         except Exception:
             _tell(folder)
+            with contextlib.suppress(OSError):
+                saver.flush()  # the end of the last whole epoch
             raise
         finally:
             tracker.close()

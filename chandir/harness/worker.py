@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from chandir.harness import cell, files, signals, sweep
 from chandir.harness.arguments import CONF
+from chandir.harness.output import outlast
 from chandir.harness.plan import composed
 from chandir.harness.resolve import resolve
 
@@ -78,6 +79,7 @@ class Worker:
 
 def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
     """A worker's life."""
+    outlast()
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before torch looks
     # The terminal sends Ctrl-C to every process; the parent passes it on, once, as TERM.

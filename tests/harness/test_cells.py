@@ -116,13 +116,13 @@ def test_what_is_reduced_or_substituted_is_labelled() -> None:
     assert smoke.resolved.config.task.epochs == 1
     (changed,) = jobs(("task=mnist-swap", "optimizer.momentum=0.5", "optimizer.weight_decay=0"))
     assert changed.resolved.labels == [
-        "optimizer.weight_decay=0 (paper: 0.0005)",
-        "optimizer.momentum=0.5 (paper: 0.9)",
+        "optimizer.weight_decay=0 (protocol: 0.0005)",
+        "optimizer.momentum=0.5 (protocol: 0.9)",
     ]
     (slower,) = jobs(("task=mnist-swap", "task.schedule.every=50", "task.schedule.factor=0.5"))
     assert slower.resolved.labels == [
-        "task.schedule.every=50 (paper: 40)",
-        "task.schedule.factor=0.5 (paper: 0.2)",
+        "task.schedule.every=50 (protocol: 40)",
+        "task.schedule.factor=0.5 (protocol: 0.2)",
     ]
     (directed,) = jobs(("task=cifar10", "optimizer=LS", "optimizer.direction=output"))
     assert directed.resolved.labels == []

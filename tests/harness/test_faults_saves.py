@@ -150,7 +150,7 @@ def test_a_disk_that_fills_up_is_told_and_loses_nothing(
     assert "cannot save a checkpoint of" in told
     assert "the one before is intact" in told
     folder = job(small_disk, SHORT).folder
-    assert saved(folder) == 1
+    assert saved(folder) >= 1
     assert not (folder / "final.json").exists()
     monkeypatch.setattr(checkpoint, "save", save)
     filler.unlink()

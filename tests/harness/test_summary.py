@@ -8,6 +8,8 @@ from chandir.harness import summary
 from chandir.harness.plan import Job, jobs
 from chandir.harness.record import Record
 
+WHOLE = {"status": "done", "score": {}, "last": {}, "best": {}, "totals": {}}
+
 
 def sweep(tmp_path: Path, *arguments: str) -> list[Job]:
     return jobs((f"paths.results={tmp_path}", "task.epochs=4", *arguments))
@@ -39,9 +41,9 @@ def test_the_time_left_is_that_of_the_epochs_left_at_the_pace_measured(tmp_path:
     totals = {"epochs": 4, "seconds": 240.0}
     for job in (second, third, *planned[3:]):
         job.folder.mkdir(parents=True)
-        Record(job.folder).put("final.json", {"status": "done", "totals": totals})
+        Record(job.folder).put("final.json", WHOLE | {"totals": totals})
     text = summary.plan_text(planned)
     assert f"about {2 * (30 + 60 + 60) / 3 / 60:.1f} min left" in text
     (first.folder / "log.jsonl").unlink()
-    Record(first.folder).put("final.json", {"status": "done", "totals": totals})
+    Record(first.folder).put("final.json", WHOLE | {"totals": totals})
     assert " left" not in summary.plan_text(planned).splitlines()[-1]

@@ -16,6 +16,8 @@ from tests.harness.runs import ROOT
 
 SWEEP = (*COMMON, "-m", "task.epochs=4", "trial=range(5)")
 
+WHOLE = {"status": "done", "score": {}, "last": {}, "best": {}, "totals": {}}
+
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
@@ -28,7 +30,7 @@ def runs(tmp_path: Path) -> Path:
         log = "".join(f'{{"epoch": {n + 1}, "seconds": 60}}\n' for n in range(rows))
         (folder / "log.jsonl").write_text(log)
     for trial, outcome in ((0, "done"), (1, "diverged")):
-        (cell / f"trial-{trial}" / "final.json").write_text(json.dumps({"status": outcome}))
+        (cell / f"trial-{trial}" / "final.json").write_text(json.dumps(WHOLE | {"status": outcome}))
     (cell / "trial-2" / "error.txt").write_text("it failed")
     return tmp_path
 

@@ -209,7 +209,7 @@ def test_another_data_set_is_not_taken_for_cityscapes(
     real.verify = False
     SpadeCityscapes(**usual).load(real, "cpu")
     planned = job(tmp_path, "task.data_set=CamVid")
-    assert "task.data_set=CamVid (paper: Cityscapes)" in planned.resolved.labels
+    assert "task.data_set=CamVid (protocol: Cityscapes)" in planned.resolved.labels
     (unverified,) = jobs(("task=spade-cityscapes", "data.verify=false"))  # has an effect
     assert any("data.verify=false" in note for note in unverified.resolved.notes)
 
