@@ -18,6 +18,7 @@ setup: $(VENV)/ready  ## build .venv with everything that experiments and tests 
 
 $(VENV)/ready: pyproject.toml $(wildcard constraints.txt)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v < (3, 14) else f"Python {v[0]}.{v[1]}: expected 3.10 to 3.13; choose one with make setup PYTHON=python3.12")'
+	@echo "building $(VENV): several minutes, and several GB where torch comes with CUDA"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e '.[experiments,dev]'
 	@touch $@
@@ -32,7 +33,8 @@ status: setup  ## how far sweeps are; against a plan: make status ARGS='experime
 report: setup  ## tables, figures and index.html from results/runs
 	$(RUN) scripts/report.py results/runs --out results/page
 
-publish: setup  ## keep results/runs under version control: make publish NAME=digits
+publish: setup  ## keep results/runs under version control: make publish NAME=a-folder-of-results
+	@test -n "$(NAME)" || { echo "make publish NAME=...: expected a name for the new folder under results/"; exit 2; }
 	$(RUN) scripts/publish.py results/runs --name $(NAME)
 
 test: setup  ## the test suite, without the slow ones (10 minutes at most on 2 cores)

@@ -41,6 +41,11 @@ class Handle:
         )
         _ATTACHED.setdefault(optimizer, []).append(self)
 
+    def __repr__(self) -> str:
+        names = ", ".join(target.name for target in self._targets[:2])
+        more = f" and {len(self._targets) - 2} more" if len(self._targets) > 2 else ""
+        return f"<Handle: {self.metric} on {names or 'nothing'}{more}>"
+
     def remove(self) -> None:
         """Detach the metric, which leaves the optimizer as it was. Again, it does nothing."""
         for hook in self._hooks:
@@ -132,12 +137,11 @@ def attach(
     live = _ATTACHED.get(optimizer, [])
     if after is not (live[-1] if live else None):
         raise ValueError(
-            f"after is {after}, but this {type(optimizer).__name__} "
-            + (
-                f"has {live[-1].metric} attached: remove() its handle, or name it as after="
-                if live
-                else "has no metric attached: expected None"
-            )
+            f"this {type(optimizer).__name__} already has {live[-1].metric} attached: remove() its "
+            "handle, or give it as after= to act on its gradient; lost it? Make a new optimizer"
+            if live
+            else f"after={after}, but this {type(optimizer).__name__} has no metric attached: "
+            "expected None"
         )
     return Handle(optimizer, metric, targets)
 

@@ -21,6 +21,9 @@ BENCHMARKS = ("metric", "step", "pack", "start", "project", "targets")
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark that the first argument names, with the others; return the exit status."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
     if not arguments or arguments[0] not in BENCHMARKS:
         wrong = f"unknown benchmark {arguments[0]!r}; " if arguments else ""
         print(f"{wrong}usage: bench.py {{{','.join(BENCHMARKS)}}} [options]", file=sys.stderr)

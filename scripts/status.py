@@ -26,6 +26,7 @@ from chandir.harness.record import Record
 from chandir.harness.summary import aligned
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+RUNS = Path("results/runs")
 HEADER = ("cell", "planned", "done", "diverged", "running", "failed", "epochs", "left")
 
 
@@ -108,8 +109,8 @@ def planned(arguments: Iterable[str]) -> list[Cell]:
     return list(cells.values())
 
 
-def text(cells: list[Cell]) -> str:
-    """The table, and the time left."""
+def text(cells: list[Cell], planned: bool = True) -> str:
+    """The table, and the time left: of a whole plan, or of what has begun."""
     paces = [pace for cell in cells for pace in cell.paces]
     typical = sum(paces) / len(paces) if paces else None
     rows: list[tuple[str, ...]] = [HEADER]
@@ -127,6 +128,8 @@ def text(cells: list[Cell]) -> str:
         about = f"about {_duration(total / max(running, 1))} left at this pace"
         idle = f"nothing runs; about {_duration(total)} of work left" if total else "all done"
         lines.append(f"{running} running; {about}" if running else idle)
+        if not planned:
+            lines[-1] += ", of what has begun; give the sweep's own arguments for all of it"
     return "\n".join(lines)
 
 
@@ -141,19 +144,27 @@ def _duration(seconds: float | None) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table once, or again and again."""
-    parser = argparse.ArgumentParser(description="progress of sweeps, from their run folders")
-    parser.add_argument("--runs", type=Path, default=Path("results/runs"), metavar="RUNS")
+    parser = argparse.ArgumentParser(
+        description="progress of sweeps, from their run folders",
+        epilog="With a sweep's own arguments (experiment=fig6), against all that it plans.",
+    )
+    parser.add_argument("--runs", type=Path, metavar="RUNS", help=f"default: {RUNS}")
     parser.add_argument("--watch", type=float, metavar="S", help="again, every S seconds")
     options, sweep = parser.parse_known_args(arguments)
     while True:
         try:
-            cells = planned(sweep) if sweep else found(options.runs)
+            if sweep and options.runs is not None:
+                raise UserError(
+                    f"--runs {options.runs} has no effect on a sweep, which says where its runs "
+                    "are: expected one of the two; give paths.results"
+                )
+            cells = planned(sweep) if sweep else found(options.runs or RUNS)
         except UserError as error:
             print(f"refused: {error}", file=sys.stderr)
             return 2
         if options.watch and sys.stdout.isatty():
             print("\x1b[H\x1b[2J", end="")
-        print(text(cells) if cells else f"no trial under {options.runs}", flush=True)
+        print(text(cells, bool(sweep)) if cells else f"no trial under {options.runs or RUNS}")
         if not options.watch:
             return 0
         time.sleep(options.watch)

@@ -21,7 +21,17 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 # The harness's others: how trials are asked for, started, watched, claimed and written down.
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
-    *("files", "record", "provenance", "progress", "summary", "tracker", "mirror", "wording"),
+    *(
+        "files",
+        "output",
+        "record",
+        "provenance",
+        "progress",
+        "summary",
+        "tracker",
+        "mirror",
+        "wording",
+    ),
 }
 PACKAGES = (
     "torch",
@@ -66,8 +76,8 @@ def segment(origin: dict[str, Any], epoch: int) -> dict[str, Any]:
 
     Numbers are the undisturbed run's to the bit only where device and versions stayed the same.
     """
-    kept = {key: origin[key] for key in ("commit", "device", "versions", "started")}
-    return {"after_epoch": epoch, **kept}
+    names = ("commit", "dirty", "sources", "data", "device", "versions", "started")
+    return {"after_epoch": epoch, **{name: origin[name] for name in names}}
 
 
 @cache

@@ -223,14 +223,14 @@ def _check_launcher(parsed: list[Override], planned: list[Job], sweep: bool) -> 
 
 
 def _refuse_idle_sweeps(parsed: list[Override]) -> None:
-    """Refuse a sweep over what moves no number: its values would be one and the same cell."""
+    """Refuse a sweep over what tells no cells apart: its values would be one and the same cell."""
     for item in parsed:
         key = item.key_or_group
         idle = key.split(".")[0] in {*cell.NOT_SCIENTIFIC, "plan"} - {"trial"}
         if item.is_sweep_override() and (idle or key in ("data.root", "data.verify")):
             raise UserError(
-                f"{item.input_line} is a sweep over a setting that moves no number, so that only "
-                "its first value would run: expected one value"
+                f"{item.input_line} is a sweep over a setting that tells no cells apart, so that "
+                "only its first value would run: expected one value"
             )
 
 

@@ -45,7 +45,11 @@ def publish(runs: Path, out: Path) -> Path:
         raise ValueError(
             f"{runs} holds no complete trial: expected some to publish; `make status` shows them"
         )
-    loose = [t for t in complete if not t.provenance.get("commit") or t.provenance.get("dirty")]
+    loose = [
+        trial for trial in complete
+        for ran in [trial.provenance, *(trial.provenance.get("segments") or [])]
+        if not ran.get("commit") or ran.get("dirty")
+    ]  # fmt: skip
     if loose:
         raise ValueError(
             f"{len(loose)} trials ran with uncommitted changes or without git, the first "

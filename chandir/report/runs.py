@@ -61,9 +61,14 @@ class Trial:
 
     @cached_property
     def code(self) -> str:
-        """A digest of the sources that affect numbers; equal digests ran equal code."""
-        sources = json.dumps(self.provenance["sources"], sort_keys=True)
-        return sha256(sources.encode()).hexdigest()
+        """A digest of the sources that affect numbers; equal digests ran equal code.
+
+        A trial that was continued with other sources (``on_change=continue``) has one of its own.
+        """
+        segments = self.provenance.get("segments") or []
+        ran = [each["sources"] for each in segments if "sources" in each]
+        texts = [json.dumps(each, sort_keys=True) for each in ran or [self.provenance["sources"]]]
+        return sha256("\n".join(dict.fromkeys(texts)).encode()).hexdigest()
 
     @cached_property
     def correlation(self) -> Mapping[str, Any]:

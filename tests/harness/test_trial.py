@@ -18,6 +18,7 @@ from chandir.harness import checkpoint, optimizers
 from chandir.harness.claim import Busy, claim
 from chandir.harness.errors import UserError
 from chandir.harness.plan import Job, jobs
+from chandir.harness.record import result
 from chandir.harness.schema import Config
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.trial import run
@@ -283,3 +284,11 @@ def test_final_weights_stay_if_asked_for(tmp_path: Path) -> None:
     folder = trained(tmp_path, "checkpoint.keep=true")
     weights = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
     assert weights["conv1.weight"].shape == (50, 1, 5, 5)
+
+
+def test_the_best_epoch_is_the_same_of_a_log_that_was_read_again() -> None:
+    score = {"name": "test_accuracy", "better": "higher", "unit": "%"}
+    for bad in (float("nan"), None):
+        rows = [{"epoch": 1, "test_accuracy": bad}, {"epoch": 2, "test_accuracy": 5.0}]
+        assert result(rows, score, 0, {}, None)["best"] == rows[1]
+        assert result(rows[:1], score, 0, {}, None)["best"] == rows[0]
