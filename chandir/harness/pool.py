@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
 
 from chandir.harness import signals, sweep
+from chandir.harness.progress import QUIET
 from chandir.harness.worker import Job, Unit, Worker, tell, work
 
 
@@ -82,11 +84,12 @@ class _Pool:
         self.places = [_Place(visible, size) for visible, size in packing.places.items()]
         self.stop_on_error = stop_on_error
         self.stopped = False
+        self.total, self.ended, self.told = sum(len(unit.jobs) for unit in packing.units), 0, 0.0
         self.lost: list[Job] = []  # trials whose worker died once
         self.busy: dict[Any, tuple[Worker, _Place]] = {}  # by the worker's link
 
     def run(self) -> bool:
-        with _bar(sum(len(unit.jobs) for unit in self.waiting)) as bar:
+        with _bar(self.total) as bar:
             try:
                 while self.waiting or self.busy:
                     while self.waiting and (free := [p for p in self.places if p.busy < p.size]):
@@ -159,6 +162,10 @@ class _Pool:
 
     def _count(self, bar: Any, done: bool) -> None:
         bar.update()
+        self.ended += 1
+        if bar.disable and time.monotonic() - self.told > QUIET:  # no terminal, no bar
+            self.told = time.monotonic()
+            print(f"{self.ended} of {self.total} trials have ended", flush=True)
         if not done and self.stop_on_error:
             self.stopped = True
             self.waiting.clear()

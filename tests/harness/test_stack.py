@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import data, devices, graph, lanes, loop, optimizers, record, signals, stack
+from chandir.harness import (
+    checkpoint,
+    data,
+    devices,
+    graph,
+    lanes,
+    loop,
+    optimizers,
+    record,
+    signals,
+    stack,
+)
 from chandir.harness.plan import Job, jobs
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.trial import run
@@ -290,6 +301,37 @@ def test_a_signal_lets_every_lane_save_its_last_whole_epoch(tmp_path: Path) -> N
             stacked(planned)
     assert [saved(it.folder) for it in planned] == [2, 2]
     assert not any((it.folder / "claim.json").exists() for it in planned)
+    signals._restore({})
+
+
+def test_a_lane_that_cannot_save_costs_no_other_lane_its_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = [
+        job(tmp_path, *DIGITS, "task.epochs=50", "checkpoint.seconds=3600", f"trial={k}")
+        for k in range(2)
+    ]
+    step, save, steps = stack.step, checkpoint.save, []
+
+    def interrupted(*arguments: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 2 * 6 + 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments)
+
+    def full(folder: Path, state: Any) -> None:
+        if folder == planned[0].folder:
+            raise OSError(28, "No space left on device")
+        save(folder, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stack, "step", interrupted)
+        patch.setattr(checkpoint, "save", full)
+        with pytest.raises(signals.Leave), signals.listening():
+            stacked(planned)
+    assert "No space left" in (planned[0].folder / "error.txt").read_text()
+    assert "not saved: [Errno 28]" in capsys.readouterr().err
+    assert saved(planned[1].folder) == 2
     signals._restore({})
 
 

@@ -43,7 +43,8 @@ def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     caption = (
         "Mean correlation of two filters at a distance, over all convolutions: mean over trials, "
         "band: 95 % t-interval. The paper does not define its correlation; ours is the uncentred "
-        "cosine, every pair counting the same."
+        "cosine, every pair counting the same, so that beyond a layer's width only wider count "
+        "and a step there is one between layers."
     )
     return _save(fig, folder, 11, "correlation over distance", caption, foot, whose)
 
