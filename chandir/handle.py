@@ -33,12 +33,8 @@ class Handle:
     def __init__(self, optimizer: Optimizer, metric: Metric, targets: list[Target]) -> None:
         self.metric = metric
         self._targets = targets
-        self._step: FrameType | None = None  # the call of step under way, or one that failed
         self._optimizer = weakref.ref(optimizer)
-        self._hooks = (
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-        )
+        self._hook = optimizer.register_step_pre_hook(self._before_step)
         _ATTACHED.setdefault(optimizer, []).append(self)
 
     def __repr__(self) -> str:
@@ -48,9 +44,8 @@ class Handle:
 
     def remove(self) -> None:
         """Detach the metric, which leaves the optimizer as it was. Again, it does nothing."""
-        for hook in self._hooks:
-            hook.remove()
-        self._targets, self._step = [], None
+        self._hook.remove()
+        self._targets = []
         optimizer = self._optimizer()
         if optimizer is not None and self in _ATTACHED.get(optimizer, []):
             _ATTACHED[optimizer].remove(self)
@@ -64,24 +59,23 @@ class Handle:
                 "step(closure) would compute the gradient after the metric has acted: expected "
                 "step() without a closure; call the closure yourself, then step()"
             )
-        call = sys._getframe(1)
-        # torch wraps the step of every class that was ever constructed: one that calls its base's
-        # comes here twice, and the gradient is to change once.
-        if self._step is not None and _within(self._step, call.f_back):
-            return
-        self._step = call
-        overwrite_gradients(self.metric, _held(self._targets, optimizer))
-
-    def _after_step(self, *_: object) -> None:
-        if sys._getframe(1) is self._step:
-            self._step = None
+        if not _nested(optimizer, sys._getframe(1)):
+            overwrite_gradients(self.metric, _held(self._targets, optimizer))
 
 
-def _within(outer: FrameType, call: FrameType | None) -> bool:
-    """Whether a call has been made, at whatever distance, by an outer one."""
-    while call is not None and call is not outer:
-        call = call.f_back
-    return call is not None
+def _nested(optimizer: Optimizer, call: FrameType) -> bool:
+    """Whether a call of the optimizer's hooks comes from within another one.
+
+    torch wraps the step of every class that was ever constructed, so that one which calls its
+    base's has its hooks called twice; the gradient is to change once. Nothing is kept between the
+    two that a step which fails would leave behind.
+    """
+    frame = call.f_back
+    while frame is not None:
+        if frame.f_code is call.f_code and any(it is optimizer for it in frame.f_locals.values()):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def attach(
