@@ -48,12 +48,8 @@ class Target:
     @property
     def entries(self) -> int:
         """How many a fiber has."""
-        return self.parameter.numel() if self.dim is None else self._shape[self.dim]
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        shape = tuple(self.parameter.shape)
-        return shape if self.groups == 1 else (self.groups, shape[0] // self.groups, *shape[1:])
+        whole = self.view(self.parameter.detach())
+        return whole.numel() if self.dim is None else whole.shape[self.dim]
 
     def view(self, f: Tensor) -> Tensor:
         """Return f, which has the parameter's shape, with the groups as an axis of their own."""

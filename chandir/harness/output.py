@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, cast
+from typing import Any
 
 
 class Lasting:
@@ -50,4 +50,4 @@ def outlast() -> None:
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):  # a terminal without ± gets a question mark
             stream.reconfigure(errors="replace")
-        setattr(sys, name, cast("Any", Lasting(stream)))
+        setattr(sys, name, Lasting(stream))

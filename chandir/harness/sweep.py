@@ -73,14 +73,15 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
     single = len(planned) == 1
     try:
         with signals.listening():
-            _check_needs(planned, arguments)
+            pending = [job for job in planned if not Record(job.folder).complete]
+            _check_needs(pending, arguments)
             # Hydra reads overrides on one side of -m only; an experiment is a sweep.
             flags = ["--multirun"] * (not single or any(flag in arguments for flag in SWEEP))
             sys.argv[1:] = [*flags, *(item for item in arguments if not item.startswith("-"))]
-            done = sum(Record(job.folder).complete for job in planned)
-            if done:
+            if len(pending) < len(planned):
+                done = len(planned) - len(pending)
                 print(f"{done} of {len(planned)} trials were complete already")
-            if done < len(planned):
+            if pending:
                 main()
             for each in planned:
                 Record(each.folder).tidy()
@@ -234,13 +235,13 @@ def _refuse_idle_sweeps(parsed: list[Override]) -> None:
             )
 
 
-def _check_folders(planned: list[Job]) -> None:
+def _check_folders(pending: list[Job]) -> None:
     """Refuse a place for results that cannot be written to.
 
     Raises:
         UserError: with what the system says.
     """
-    for root in {Path(job.resolved.config.paths.results) for job in planned}:
+    for root in {Path(job.resolved.config.paths.results) for job in pending}:
         try:
             root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
@@ -260,7 +261,7 @@ def _check_settings(planned: list[Job]) -> None:
         data.build(config)
 
 
-def _check_needs(planned: list[Job], arguments: list[str]) -> None:
+def _check_needs(pending: list[Job], arguments: list[str]) -> None:
     """Build each network and load each data set once, before the first trial.
 
     What cannot be built, downloaded or verified is told here, and once; if the trials run
@@ -272,7 +273,6 @@ def _check_needs(planned: list[Job], arguments: list[str]) -> None:
 
     elsewhere = any(SLURM.match(item) for item in arguments)
     lanes = [item for item in arguments if re.fullmatch(r"hydra\.launcher\.stack=[1-9]\d*", item)]
-    pending = [job for job in planned if not Record(job.folder).complete]
     _check_folders(pending)
     configs = [job.resolved.config for job in pending]
     for config in {f"{each.model} {each.task.shape}": each for each in configs}.values():

@@ -45,11 +45,7 @@ def publish(runs: Path, out: Path) -> Path:
         raise ValueError(
             f"{runs} holds no complete trial: expected some to publish; `make status` shows them"
         )
-    loose = [
-        trial for trial in complete
-        for ran in [trial.provenance, *(trial.provenance.get("segments") or [])]
-        if not ran.get("commit") or ran.get("dirty")
-    ]  # fmt: skip
+    loose = [trial for trial in complete if _loose(trial.provenance)]
     if loose:
         raise ValueError(
             f"{len(loose)} trials ran with uncommitted changes or without git, the first "
@@ -70,6 +66,12 @@ def publish(runs: Path, out: Path) -> Path:
     text = json.dumps(_origins(complete), indent=1, ensure_ascii=False)
     (out / "provenance.json").write_text(text + "\n", encoding="utf-8")
     return page
+
+
+def _loose(provenance: Mapping[str, Any]) -> bool:
+    """Whether a trial, or a part of it before it was continued, ran what nobody can check out."""
+    ran = [provenance, *(provenance.get("segments") or [])]
+    return any(not each.get("commit") or each.get("dirty") for each in ran)
 
 
 def published(results: Path) -> list[Path]:

@@ -168,3 +168,12 @@ def test_what_measured_nothing_is_not_published(tmp_path: Path, setting: dict[st
     fake_runs.trial(tmp_path / "runs", 1, fake_runs.H0, 90.0, **setting)
     with pytest.raises(ValueError, match="1 trials ran on synthetic data or at scale smoke"):
         publication.publish(tmp_path / "runs", tmp_path / "out")
+
+
+def test_a_trial_continued_with_changes_is_told_once(tmp_path: Path) -> None:
+    folder = fake_runs.trial(tmp_path / "runs", 0, fake_runs.H0, 90.0, dirty=True)
+    origin = json.loads((folder / "provenance.json").read_text())
+    origin["segments"] = [{"commit": origin["commit"], "dirty": dirty} for dirty in (True, True)]
+    (folder / "provenance.json").write_text(json.dumps(origin))
+    with pytest.raises(ValueError, match=r"^1 trials ran with uncommitted changes"):
+        publication.publish(tmp_path / "runs", tmp_path / "out")

@@ -12,11 +12,9 @@ import pytest
 from chandir.harness.claim import claim
 from scripts import status
 from tests.harness.faults import COMMON
-from tests.harness.runs import ROOT
+from tests.harness.runs import ROOT, WHOLE
 
 SWEEP = (*COMMON, "-m", "task.epochs=4", "trial=range(5)")
-
-WHOLE = {"status": "done", "score": {}, "last": {}, "best": {}, "totals": {}}
 
 
 @pytest.fixture
