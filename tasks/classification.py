@@ -29,7 +29,8 @@ class Classification(ABC):
         train_size: train on so many samples only, one fixed random draw; None is all.
         test_size: the same for the test set.
         test_batch: images per batch in `evaluate`; the scores depend on it by rounding alone.
-        channels_last: give the model batches in that memory format.
+        channels_last: images, and so what the network makes of them, lie in memory as (b, h, w, c);
+            the harness gives the weights the same format. Moves the last bits.
 
     Raises:
         ValueError: for a size below 1, a std that is not positive, or unequal numbers of means and

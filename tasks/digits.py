@@ -26,13 +26,26 @@ class Digits(Classification):
     Args:
         train_size: train on so many images only; None is all.
         test_size: the same for the test set.
+        channels_last: see `Classification`.
     """
 
     name = "digits"
     num_classes = 10
 
-    def __init__(self, *, train_size: int | None = None, test_size: int | None = None) -> None:
-        super().__init__(mean=(0.3042,), std=(0.3761,), train_size=train_size, test_size=test_size)
+    def __init__(
+        self,
+        *,
+        train_size: int | None = None,
+        test_size: int | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__(
+            mean=(0.3042,),
+            std=(0.3761,),
+            train_size=train_size,
+            test_size=test_size,
+            channels_last=channels_last,
+        )
 
     def load(self, data: Any, device: torch.device | str) -> None:
         """Put the digits on the device.

@@ -12,7 +12,12 @@ from pathlib import Path
 TIMEOUT = 10.0  # seconds without an answer after which a server counts as out of reach
 
 
-def fetch(root: Path, missing: Callable[[], list[str]], download: Callable[[], object]) -> None:
+def fetch(
+    root: Path,
+    missing: Callable[[], list[str]],
+    download: Callable[[], object],
+    elsewhere: str = "",
+) -> None:
     """Have the files that are missing downloaded, by one process at a time.
 
     Trials that start together wait for the one that downloads, and then find the files there and
@@ -22,6 +27,7 @@ def fetch(root: Path, missing: Callable[[], list[str]], download: Callable[[], o
         root: folder that holds the data set; made if need be.
         missing: names the files that are not there; asked again once it is this process's turn.
         download: torchvision's own download, which verifies what it fetched.
+        elsewhere: another way to the files, for the message; ends in a comma.
 
     Raises:
         FileNotFoundError: if the files are still not there, whether for want of a network, a broken
@@ -45,8 +51,8 @@ def fetch(root: Path, missing: Callable[[], list[str]], download: Callable[[], o
         raise FileNotFoundError(
             f"{', '.join(names)}: not found under data.root={root}, and the download failed "
             f"({cause or 'it brought other files'}); put the files there, name the folder that has "
-            "them with data.root, connect to a network, or take data.source=synthetic for a small "
-            "stand-in"
+            f"them with data.root, {elsewhere}connect to a network, or take data.source=synthetic "
+            "for a small stand-in"
         ) from cause
 
 

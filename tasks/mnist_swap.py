@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import struct
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,38 @@ from tasks.download import fetch, verify
 # BaoWangMath/LaplacianSmoothing-GradientDescent, `Small-BatchSize/`.
 NORMALISATIONS = {"mnist": (0.1307, 0.3081), "fashion-mnist": (0.2860, 0.3530)}
 
-# The files as torchvision unpacks them: bytes, and MNIST's md5 (Fashion-MNIST's publisher gives
-# md5s of the compressed files alone, which torchvision checks when it downloads them).
+# The files as torchvision unpacks them, and their bytes.
 FILES = {
-    "train-images-idx3-ubyte": (47040016, "6bbc9ace898e44ae57da46a324031adb"),
-    "train-labels-idx1-ubyte": (60008, "a25bea736e30d166cdddb491f175f624"),
-    "t10k-images-idx3-ubyte": (7840016, "2646ac647ad5339dbf082846283269ea"),
-    "t10k-labels-idx1-ubyte": (10008, "27ae3e4e09519cfbb04c329615203637"),
+    "train-images-idx3-ubyte": 47040016,
+    "train-labels-idx1-ubyte": 60008,
+    "t10k-images-idx3-ubyte": 7840016,
+    "t10k-labels-idx1-ubyte": 10008,
+}
+
+# Their md5s, in that order. Fashion-MNIST's publisher gives those of the compressed files; these
+# are of what they hold, as it also lies in Debian's package.
+DIGESTS = {
+    "mnist": (
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
+    ),
+    "fashion-mnist": (
+        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "9018921c3c673c538a1fc5bad174d6f9",
+        "8181f5470baa50b63fa0f6fddb340f0a",
+        "15d484375f8d13e6eb1aabb0c3f46965",
+    ),
+}
+
+# Where else the files can be had, for the message that they are missing.
+ELSEWHERE = {
+    "mnist": "",
+    "fashion-mnist": (
+        "take them from Debian's or Ubuntu's package dataset-fashion-mnist (apt-get download it, "
+        "unpack it with dpkg -x, copy usr/share/datasets/fashion-mnist/*.gz), "
+    ),
 }
 
 
@@ -37,13 +63,26 @@ class MnistSwap(Classification):
     Args:
         train_size: train on so many images only; None is all.
         test_size: the same for the test set.
+        channels_last: see `Classification`.
     """
 
     name = "mnist-swap"
     num_classes = 10
 
-    def __init__(self, *, train_size: int | None = None, test_size: int | None = None) -> None:
-        super().__init__(mean=(0.0,), std=(1.0,), train_size=train_size, test_size=test_size)
+    def __init__(
+        self,
+        *,
+        train_size: int | None = None,
+        test_size: int | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__(
+            mean=(0.0,),
+            std=(1.0,),
+            train_size=train_size,
+            test_size=test_size,
+            channels_last=channels_last,
+        )
 
     def load(self, data: Any, device: torch.device | str) -> None:
         """Put the images on the device.
@@ -79,9 +118,9 @@ class MnistSwap(Classification):
             ]
 
         unpack(folder)
-        fetch(root, missing, lambda: dataset(str(root), download=True))
+        fetch(root, missing, lambda: dataset(str(root), download=True), ELSEWHERE[data.name])
         if data.source == "real":
-            check(folder, md5=data.verify and data.name == "mnist")
+            check(folder, DIGESTS[data.name] if data.verify else ())
         self.mean, self.std = ((value,) for value in NORMALISATIONS[data.name])
         sets = []
         for train in (False, True):  # swapped: trains on the test set
@@ -111,21 +150,20 @@ def unpack(folder: Path) -> None:
             draft.rename(folder / name)
 
 
-def check(folder: Path, md5: bool) -> None:
-    """Refuse a file of the wrong length, and with ``md5`` one of other content.
+def check(folder: Path, digests: Sequence[str]) -> None:
+    """Refuse a file of the wrong length, and where md5s are given one of other content.
 
     Raises:
         ValueError: naming the first such file.
     """
-    for name, (size, _) in FILES.items():
+    for name, size in FILES.items():
         found = (folder / name).stat().st_size
         if found != size:
             raise ValueError(
                 f"{folder / name}: {found} bytes, expected {size}; delete the file to have it "
                 "downloaded again, or copy it anew"
             )
-    if md5:
-        verify((folder / name, digest) for name, (_, digest) in FILES.items())
+    verify((folder / name, digest) for name, digest in zip(FILES, digests, strict=False))
 
 
 def write_synthetic(folder: Path, train: int = 1000, test: int = 500) -> None:

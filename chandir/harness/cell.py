@@ -45,8 +45,9 @@ def scientific(resolved: Resolved) -> dict[str, Any]:
         del plain[name]
     del plain["data"]["root"]
     plain["data"]["verify"] = True  # moves no number that the data's own checksum would miss
-    if plain["task"].get("channels_last") is False:
-        del plain["task"]["channels_last"]  # as in runs older than the setting
+    for setting, before in (("channels_last", False), ("evaluate_every", 1)):
+        if plain["task"].get(setting) == before:
+            del plain["task"][setting]  # as in runs older than the setting
     plain["scale"] = plain["scale"]["name"]
     return plain
 
@@ -79,12 +80,13 @@ def _changed(config: Config) -> Iterator[str]:
     """What else a user set: ``lr0.2``, ``epochs3``, ``synthetic``."""
     task, row = config.task, table_row(config)[0]
     assert task.epochs is not None
-    extra = {"epochs": task.epochs} | (task.model_extra or {})
+    extra = {"epochs": task.epochs, "evaluate_every": task.evaluate_every}
+    extra |= task.model_extra or {}
     optimizer = config.optimizer.model_dump(exclude={"direction", "scope", "sigma"})
     scaled = task.scales.get(config.scale.name, {})
     # Set; in the file; where that is null, what fills it in.
     for settings, stated, filled in (
-        (extra, in_file(config, "task"), {"epochs": row.epochs} | scaled),
+        (extra, in_file(config, "task"), {"epochs": row.epochs, "evaluate_every": 1} | scaled),
         (
             task.schedule.model_dump(),
             in_file(config, "task")["schedule"],

@@ -67,12 +67,14 @@ def build(config: Config) -> Any:
 
 
 def build_model(config: Config) -> nn.Module:
-    """The network, initialised from torch's global generator.
+    """The network, initialised from torch's global generator, in the task's memory format.
 
     Raises:
         UserError: for a setting that its constructor refuses.
     """
     model: nn.Module = _instantiate(config.model)
+    if (config.task.model_extra or {}).get("channels_last"):
+        model.to(memory_format=torch.channels_last)
     return model
 
 

@@ -38,7 +38,8 @@ class Progress:
 
     def epoch(self, row: dict[str, Any], epochs: int, score: str) -> None:
         """One epoch done."""
-        text = f"{score} {row.get(score, float('nan')):.2f}"
+        shown = score if score in row else next(key for key in row if key.startswith("train_loss"))
+        text = f"{shown} {row[shown]:.2f}"
         if self.bar is not None:
             self.bar.set_postfix_str(f"epoch {row['epoch']}/{epochs} {text}", refresh=False)
         elif time.monotonic() - self.last > QUIET:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from chandir.harness.numerics import numerics
 from chandir.harness.schema import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 # The harness's others: how trials are asked for, started, watched, claimed and written down.
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
-    *("files", "output", "record", "provenance", "progress"),
+    *("files", "output", "record", "provenance", "numerics", "progress"),
     *("summary", "tracker", "mirror", "wording"),
 }
 PACKAGES = (
@@ -55,6 +56,7 @@ def provenance(config: Config, device: Any, checksum: str, lanes: int = 1) -> di
             "cores": os.cpu_count(),
             "lanes": lanes,
         },
+        "numerics": numerics(),
         "data": {"checksum": checksum},
         "determinism": config.determinism,
         "command": os.environ.get("CHANDIR_COMMAND"),  # set by run.py
@@ -67,7 +69,7 @@ def segment(origin: dict[str, Any], epoch: int) -> dict[str, Any]:
 
     Numbers are the undisturbed run's to the bit only where device and versions stayed the same.
     """
-    names = ("commit", "dirty", "sources", "data", "device", "versions", "started")
+    names = ("commit", "dirty", "sources", "data", "device", "numerics", "versions", "started")
     return {"after_epoch": epoch, **{name: origin[name] for name in names}}
 
 

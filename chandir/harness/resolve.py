@@ -63,7 +63,8 @@ def resolve(composed: dict[str, Any]) -> Resolved:
         if key in model:  # the task's own network; another one has other settings
             model[key] = value if model[key] is None else model[key]
     task = config.task.model_dump(by_alias=True)
-    defaults = {"batch_size": row.batch_size[0], "epochs": row.epochs} | reduced
+    defaults = {"batch_size": row.batch_size[0], "epochs": row.epochs, "evaluate_every": 1}
+    defaults |= reduced
     for key, value in defaults.items():
         if key not in task:
             raise UserError(f"task.scales: {key} is no setting of task={config.task.name}")

@@ -164,6 +164,8 @@ class Row(Node):
 class Task(Built):
     """What the harness reads of a task; further keys go to the task's constructor.
 
+    ``evaluate_every``: test scores are taken after so many epochs each, and after the last one.
+    What is trained does not depend on it; the best epoch is the best of those.
     ``checksums``: a fact of its file, whether the publisher's checksums or counts are at hand.
     """
 
@@ -172,6 +174,7 @@ class Task(Built):
     shape: dict[str, int]
     batch_size: Count | None
     epochs: Count | None
+    evaluate_every: Count | None
     schedule: Annotated[Schedule, Field(discriminator="name")]
     table1: list[Row]
     in_paper: bool

@@ -146,6 +146,7 @@ def _train(
 
     assert config.task.epochs is not None
     assert config.task.batch_size is not None
+    assert config.task.evaluate_every is not None
     steps = steps_per_epoch(task, config)
     if not steps:
         raise UserError(
@@ -173,11 +174,13 @@ def _train(
         start = time.monotonic()
         model.eval()
         last = epoch == config.task.epochs or trained.bad_step is not None
-        with torch.no_grad(), devices.autocast(config, device):
-            tested = task.evaluate(model, last)
+        tested: dict[str, float] = {}
+        if last or epoch % config.task.evaluate_every == 0:
+            with torch.no_grad(), devices.autocast(config, device):
+                tested = task.evaluate(model, last)
         seconds += trained.seconds / trained.lanes + time.monotonic() - start
         row = {"epoch": epoch, **rates, **trained.scores, **tested, "seconds": trained.seconds}
-        if "against" in task.score:
+        if "against" in task.score and tested:
             row["generalisation_gap"] = row[task.score["against"]] - row[task.score["name"]]
         row["images_per_second"] = images / max(trained.seconds, 1e-9)
         record.append(row)

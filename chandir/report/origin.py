@@ -21,7 +21,7 @@ def facts(setting: Setting) -> list[tuple[str, str]]:
     numbers = [f"{t.config.get('precision')}, {t.config.get('determinism')}, "
                f"CPU threads {t.config.get('threads')}" for t in trials]  # fmt: skip
     found = [
-        ("Scale", f"{config['scale']['name']}, {config['task']['epochs']} epochs"),
+        ("Scale", _scale(config)),
         ("Not as in the paper", _several(label for cell in setting.cells for label in cell.labels)),
         ("Paper silent, chosen", _several(note for cell in setting.cells for note in cell.notes)),
         ("Data", _several(data)),
@@ -80,6 +80,12 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _scale(config: Mapping[str, Any]) -> str:
+    text = f"{config['scale']['name']}, {config['task']['epochs']} epochs"
+    each = config["task"].get("evaluate_every") or 1
+    return text if each == 1 else f"{text}, scored after every {each} and the last"
 
 
 def _time(trials: Sequence[Trial]) -> str:

@@ -17,6 +17,7 @@ import yaml
 from chandir.harness import checkpoint, optimizers
 from chandir.harness.claim import Busy, claim
 from chandir.harness.errors import UserError
+from chandir.harness.numerics import LIMITS
 from chandir.harness.plan import Job, jobs
 from chandir.harness.record import result
 from chandir.harness.schema import Config
@@ -72,6 +73,52 @@ def test_a_trial_leaves_its_record(tmp_path: Path) -> None:
     assert "chandir/harness/loop.py" in provenance["sources"]
     assert "chandir/report/__init__.py" not in provenance["sources"]
     assert len(provenance["data"]["checksum"]) == 64
+
+
+def test_evaluating_seldom_changes_nothing_that_is_trained(tmp_path: Path) -> None:
+    often, seldom = (
+        numbers(trained(tmp_path, "task.epochs=5", f"task.evaluate_every={each}"))
+        for each in (1, 2)
+    )
+    tested = [row["epoch"] for row in seldom["log"] if "test_accuracy" in row]
+    assert tested == [2, 4, 5]  # the last one always
+    for row, other in zip(often["log"], seldom["log"], strict=True):
+        assert other == {key: row[key] for key in other}
+        assert set(row) - set(other) <= {"test_loss", "test_accuracy"}
+    assert often["final"]["last"] == seldom["final"]["last"]
+    scored = [row for row in seldom["log"] if row["epoch"] in tested]
+    assert seldom["final"]["best"]["test_accuracy"] == max(r["test_accuracy"] for r in scored)
+
+
+def test_a_trial_that_evaluates_seldom_resumes_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom = ("task.epochs=5", "task.evaluate_every=3", "checkpoint.seconds=0")
+    whole = numbers(trained(tmp_path / "whole", *seldom))
+    build, begun = optimizers.begin_epoch, []
+
+    def until_the_fourth(*arguments: object) -> object:
+        begun.append(arguments[2])
+        if len(begun) == 4:
+            raise RuntimeError("cut off")
+        return build(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(optimizers, "begin_epoch", until_the_fourth)
+    with pytest.raises(RuntimeError, match="cut off"):
+        trained(tmp_path / "cut", *seldom)
+    assert numbers(trained(tmp_path / "cut", *seldom)) == whole
+    assert begun == [1, 2, 3, 4, 4, 5]
+
+
+def test_provenance_tells_what_last_bits_depend_on(tmp_path: Path) -> None:
+    folder = trained(tmp_path)
+    found = json.loads((folder / "provenance.json").read_text())
+    numerics = found["numerics"]
+    assert numerics["capability"] == torch.backends.cpu.get_cpu_capability()
+    assert numerics["libraries"]["onednn"].count(".") == 2
+    assert numerics["limits"] == {name: os.environ[name] for name in LIMITS if name in os.environ}
+    assert {"vendor", "family", "model", "instructions", "caches"} <= numerics["processor"].keys()
+    assert found["segments"][0]["numerics"] == numerics
 
 
 def test_a_complete_trial_is_not_run_again(tmp_path: Path) -> None:

@@ -48,11 +48,11 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     folder = tmp_path / "MNIST" / "raw"
     write_synthetic(folder)
-    known = {}
-    for name in FILES:
-        content = (folder / name).read_bytes()
-        known[name] = (len(content), hashlib.md5(content, usedforsecurity=False).hexdigest())
-    monkeypatch.setattr(mnist_swap, "FILES", known)
+    contents = [(folder / name).read_bytes() for name in FILES]
+    sizes = dict(zip(FILES, map(len, contents), strict=True))
+    digests = tuple(hashlib.md5(each, usedforsecurity=False).hexdigest() for each in contents)
+    monkeypatch.setattr(mnist_swap, "FILES", sizes)
+    monkeypatch.setattr(mnist_swap, "DIGESTS", dict.fromkeys(mnist_swap.DIGESTS, digests))
     return folder
 
 
@@ -62,9 +62,21 @@ def test_a_changed_file_is_named_with_what_was_expected(tmp_path: Path, raw: Pat
     content = bytearray((raw / name).read_bytes())
     content[1000] ^= 1
     (raw / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name}: md5 .*, expected {mnist_swap.FILES[name][1]}"):
+    expected = mnist_swap.DIGESTS["mnist"][list(FILES).index(name)]
+    with pytest.raises(ValueError, match=f"{name}: md5 .*, expected {expected}"):
         MnistSwap().load(data(tmp_path), "cpu")
     MnistSwap().load(data(tmp_path, verify=False), "cpu")
+
+
+def test_fashion_mnist_is_held_to_md5s_too(tmp_path: Path, raw: Path) -> None:
+    (tmp_path / "FashionMNIST").symlink_to(raw.parent)
+    MnistSwap().load(data(tmp_path, name="fashion-mnist"), "cpu")
+    name = "train-labels-idx1-ubyte"
+    content = bytearray((raw / name).read_bytes())
+    content[100] = (content[100] + 1) % 10
+    (raw / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}: md5"):
+        MnistSwap().load(data(tmp_path, name="fashion-mnist"), "cpu")
 
 
 def test_a_truncated_file_is_named_also_unverified(tmp_path: Path, raw: Path) -> None:

@@ -90,9 +90,11 @@ def of_rows(rows: Sequence[Row], folder: Path, name: str) -> Drawing:
 def band(trials: Sequence[Trial], score: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return epochs, the mean over trials and the half width of its 95 % t-interval, all (epochs,).
 
-    A trial counts at the epochs that it has.
+    A trial counts at the epochs that it has; epochs after which none was scored are left out.
     """
-    logs: list[dict[Any, Any]] = [{e["epoch"]: e.get(score) for e in t.log} for t in trials]
+    logs: list[dict[Any, Any]] = [
+        {e["epoch"]: e[score] for e in t.log if e.get(score) is not None} for t in trials
+    ]
     epochs = sorted(set().union(*logs))
     values = np.array([[log.get(epoch) for epoch in epochs] for log in logs], float)
     return np.array(epochs), *mean_and_half(values)
