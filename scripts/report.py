@@ -1,4 +1,4 @@
-"""Make tables, figures and one HTML page from run folders.
+"""Make tables, figures and one HTML page from run folders, or from what a publication carries.
 
     python scripts/report.py results/runs --out results/page
 
@@ -14,16 +14,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import report
+from chandir.report import archive
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Build the report; return the exit status."""
     parser = argparse.ArgumentParser(description="tables, figures and a page from run folders")
-    parser.add_argument("runs", type=Path, metavar="RUNS", help="results folder, e.g. results/runs")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        metavar="RUNS",
+        help="results folder, e.g. results/runs; or a publication, e.g. results/fig6",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where they go")
     options = parser.parse_args(arguments)
     try:
-        index = report.build(options.runs, options.out)
+        with archive.opened(options.runs) as runs:
+            own = runs == options.runs
+            index = report.build(runs, options.out, own, beside=options.runs.parent)
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 1

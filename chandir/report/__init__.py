@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 
-def build(runs: Path | str, out: Path | str, links: bool = True) -> Path:
+def build(
+    runs: Path | str, out: Path | str, links: bool = True, beside: Path | None = None
+) -> Path:
     """Write tables, figures and the page of every run below `runs` into `out`.
 
     An empty `runs` gives a page that says which commands fill it. What no run folder holds is read
-    from ``correlation/`` and ``bench/`` beside `runs`, see `chandir.report.beside`.
+    from ``correlation/`` and ``bench/`` in `beside`, see `chandir.report.beside`.
 
     Args:
         runs: A results folder, or any folder between it and a trial.
         out: Where ``index.html``, ``tables/`` and ``figures/`` go; made if it is missing.
         links: Whether the page links to run folders; not where it travels without them.
+        beside: Where measurements lie that no run folder holds; None: beside `runs`.
 
     Returns:
         The path of ``index.html``. ``summary.json`` beside it holds the numbers for programs, see
@@ -30,8 +33,8 @@ def build(runs: Path | str, out: Path | str, links: bool = True) -> Path:
     Raises:
         ValueError: If `runs` is not a folder.
     """
+    from chandir.report import beside as apart_from_runs
     from chandir.report import (
-        beside,
         cells,
         correlated,
         declared,
@@ -58,7 +61,11 @@ def build(runs: Path | str, out: Path | str, links: bool = True) -> Path:
     exhibits = [page.Exhibit(part, figures.of_part(part, every, drawn)) for part in pieces]
     for exhibit in exhibits:
         _sheets(tables, exhibit.part.artefact.name, exhibit.files)
-    apart = [beside.figure1(runs.parent / "correlation"), beside.speed(runs.parent / "bench")]
+    where = runs.parent if beside is None else beside
+    apart = [
+        apart_from_runs.figure1(where / "correlation"),
+        apart_from_runs.speed(where / "bench"),
+    ]
     for name, sheet in zip(("figure1", "speed"), apart, strict=True):
         _sheets(tables, name, [sheet] if sheet else [])
     alike = correlated.correlated(every)

@@ -1,11 +1,12 @@
 """Publication: what of some run folders is kept under version control, and README's headline of it.
 
-A publication is a folder of `results/` that anyone can check without the run folders::
+A publication is a folder of `results/` that anyone can check and build again from what it carries::
 
     index.html, tables/, figures/   the report
     summary.json                    every cell and every comparison, see `chandir.report.summary`
     scores.csv                      one line per trial: scores, cost, commit, code, data, device
     provenance.json                 every commit, machine and version; the commands as typed
+    runs.tar.xz                     the run folders' light files, see `chandir.report.archive`
 
 Nothing here is typed by hand: the headline is made from ``summary.json`` alone.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir import report
-from chandir.report import declared, failures
+from chandir.report import archive, declared, failures
 from chandir.report import runs as folders
 from chandir.report.runs import Trial
 from chandir.report.words import interval, number
@@ -32,7 +33,9 @@ END = "<!-- /measured -->"
 
 
 def publish(runs: Path, out: Path) -> Path:
-    """Write the publication of all complete trials below `runs` to `out`; return its page.
+    """Write the publication of the trials below `runs` to `out`; return its page.
+
+    A trial that is under way is left out, of the page too: it shows what the publication carries.
 
     Raises:
         ValueError: for trials of an unknown commit or a changed tree, which nobody could repeat,
@@ -61,7 +64,10 @@ def publish(runs: Path, out: Path) -> Path:
             f"{len(made_up)} trials ran on synthetic data or at scale smoke, the first "
             f"{made_up[0].folder}: expected measurements; give a folder of runs without them"
         )
-    page = report.build(runs, out, links=False)
+    out.mkdir(parents=True, exist_ok=True)
+    archive.pack((trial for trial in trials if trial.status != "incomplete"), out / archive.NAME)
+    with archive.opened(out) as carried:
+        page = report.build(carried, out, links=False, beside=out.parent)
     _table(out / "scores.csv", [_score(trial) for trial in complete])
     text = json.dumps(_origins(complete), indent=1, ensure_ascii=False)
     (out / "provenance.json").write_text(text + "\n", encoding="utf-8")
