@@ -16,11 +16,10 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, cast
 
 try:
     import hydra
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: run make setup once, then source .venv/bin/activate")
 
@@ -41,17 +40,14 @@ QUESTIONS = (
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(cfg: DictConfig) -> bool:
-    """One trial; Hydra composes its configuration and the launcher decides where it runs."""
-    from chandir.harness import sweep
-
-    return sweep.task(cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True)))
+def answer(cfg: DictConfig) -> None:
+    """What Hydra answers by itself: ``--help``, ``--cfg job``, ``--info``."""
 
 
 def command_line(arguments: list[str]) -> int:
     """Check everything, run it, say what came of it."""
     if any(argument.split("=")[0] in QUESTIONS for argument in arguments):
-        main()
+        answer()
         return 0
     from chandir.harness import sweep
     from chandir.harness.errors import UserError
@@ -63,7 +59,7 @@ def command_line(arguments: list[str]) -> int:
     except UserError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
-    status = sweep.execute(jobs, arguments, main)
+    status = sweep.execute(jobs, arguments)
     config = jobs[0].resolved.config
     if len(jobs) > 1 and config.paths.page is not None and not config.plan and status in (0, 1):
         write_page(Path(config.paths.results), Path(config.paths.page))

@@ -1,24 +1,20 @@
-"""``hydra/launcher=local``: a sweep on one machine, several trials at a time.
+"""``hydra/launcher=local`` and ``basic``: a sweep on one machine.
 
-On a CPU, in processes of few threads: with a fixed number of threads per trial the numbers are
-those of the trial run alone, to the bit. On a GPU, in processes likewise, or, where
-``determinism=fast`` allows it, in stacks; see `chandir.harness.packing`.
+local: several trials at a time. On a CPU, in processes of few threads: with a fixed number of
+threads per trial the numbers are those of the trial run alone, to the bit. On a GPU, in processes
+likewise, or, where ``determinism=fast`` allows it, in stacks; see `chandir.harness.packing`.
+basic: one trial after the other, in this process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from chandir.harness.plan import Job
 
 
-class ChandirLocalLauncher(Launcher):
-    """Runs jobs in worker processes.
+class ChandirLocalLauncher:
+    """Runs trials in worker processes.
 
     Args:
         workers: processes; 0 chooses, by cores, devices and memory.
@@ -29,34 +25,23 @@ class ChandirLocalLauncher(Launcher):
     def __init__(self, workers: int = 0, stack: int = 0) -> None:
         self.workers, self.stack = workers, stack
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Keep the configuration; Hydra calls this before `launch`."""
-        self.config = config
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
-        """Run every job; what came of each is in its run folder."""
+    def launch(self, jobs: Sequence[Job], stop_on_error: bool) -> None:
+        """Run every trial; what came of each is in its run folder."""
         from chandir.harness.packing import choose
         from chandir.harness.pool import run_all
 
-        jobs = [list(overrides) for overrides in job_overrides]
         for packing in choose(jobs, self.workers, self.stack):
-            if not run_all(packing, self.config.on_error == "stop"):
+            if not run_all(packing, stop_on_error):
                 break
-        return [
-            JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=None)
-            for overrides in jobs
-        ]
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher",
-    name="local",
-    node={
-        "_target_": "hydra_plugins.chandir_local_launcher.ChandirLocalLauncher",
-        "workers": 0,
-        "stack": 0,
-    },
-    provider="chandir",
-)
+class ChandirBasicLauncher:
+    """Runs one trial after the other, in this process."""
+
+    def launch(self, jobs: Sequence[Job], stop_on_error: bool) -> None:
+        """Run every trial; what came of each is in its run folder."""
+        from chandir.harness.attempt import DONE, attempt
+
+        for job in jobs:
+            if attempt(job) != DONE and stop_on_error:
+                break

@@ -27,7 +27,7 @@ HYDRA = ("hydra.", "hydra/")
 MOST = 100_000  # values of a range
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # Launchers that have no file of ours.
-BUILT_IN = {"basic", "local", "submitit_local", "submitit_slurm"}
+BUILT_IN = {"basic", "submitit_local", "submitit_slurm"}
 # What a network is told of the task's images.
 SHAPED = ("model.in_channels", "model.image_size", "model.labels")
 # Facts that a file states of itself, or that follow from another choice; not settings.
@@ -82,6 +82,26 @@ def _flatten(tree: Any, prefix: str = "") -> Iterator[str]:
             yield from _flatten(value, f"{prefix}{key}.")
 
 
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
+def read(text: str) -> Override:
+    """One argument of the command line, as Hydra reads it.
+
+    Raises:
+        UserError: for one that is none of its overrides.
+    """
+    try:
+        return _parser().parse_override(text)
+    except HydraException as error:
+        raise UserError(
+            f"cannot read {text!r} ({str(error).splitlines()[0]}): expected key=value; quote "
+            "values that hold =, commas, spaces or brackets: \"key='a=b'\""
+        ) from None
+
+
 def parse(arguments: list[str]) -> list[Override]:
     """The overrides among the command line's arguments, each one checked by itself.
 
@@ -90,13 +110,7 @@ def parse(arguments: list[str]) -> list[Override]:
     """
     overrides = []
     for text in arguments:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except HydraException as error:
-            raise UserError(
-                f"cannot read {text!r} ({str(error).splitlines()[0]}): expected key=value; quote "
-                "values that hold =, commas, spaces or brackets: \"key='a=b'\""
-            ) from None
+        override = read(text)
         _refuse(override, text)
         overrides.append(override)
     if {"artefact", "experiment"} <= {item.key_or_group for item in overrides}:

@@ -106,8 +106,12 @@ def _changed(config: Config) -> Iterator[str]:
         yield config.data.source
 
 
-def folder(resolved: Resolved) -> Path:
-    """results/runs/<task>/<name>-<key>/trial-<k>."""
+def home(resolved: Resolved) -> Path:
+    """results/runs/<task>/<name>-<key>, which holds the cell's trials."""
     config = resolved.config
-    cell = f"{name(resolved)}-{key(resolved)}"
-    return Path(config.paths.results) / config.task.name / cell / f"trial-{config.trial}"
+    return Path(config.paths.results) / config.task.name / f"{name(resolved)}-{key(resolved)}"
+
+
+def of_trial(home: Path, trial: int) -> Path:
+    """<home>/trial-<k>."""
+    return home / f"trial-{trial}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,10 @@ from torch import Tensor
 from chandir.harness import data, devices, stack
 from chandir.harness.data import LoadedTask
 from chandir.harness.errors import UserError
-from chandir.harness.plan import composed
+from chandir.harness.plan import Job
 from chandir.harness.pool import Packing
-from chandir.harness.resolve import Resolved, resolve
 from chandir.harness.schema import Config
-from chandir.harness.worker import Job, Unit
+from chandir.harness.worker import Unit
 
 CONTEXT = 2**30  # bytes that a process takes of a GPU's memory before it trains anything
 SHARE = 0.8  # of the free memory that may be planned with
@@ -43,19 +43,19 @@ class Gpu:
     free: int
 
 
-def choose(jobs: list[Job], workers: int, lanes: int) -> list[Packing]:
+def choose(jobs: Sequence[Job], workers: int, lanes: int) -> list[Packing]:
     """How to run a sweep; the packings follow each other.
 
     Args:
-        jobs: the overrides of each trial; Hydra is initialised.
+        jobs: the trials.
         workers: processes; 0 chooses.
         lanes: of a stack; 0 chooses, 1 stacks nothing.
     """
     groups: dict[str, list[Job]] = {}
     configs: dict[str, Config] = {}
     gpus = None
-    for job, resolved in zip(jobs, _resolved(jobs), strict=True):
-        config = resolved.config
+    for job in jobs:
+        config = job.resolved.config
         gpus = find(config) if gpus is None else gpus
         kind = stack.alike(config) if gpus or lanes > 1 else ""
         groups.setdefault(kind, []).append(job)
@@ -63,19 +63,6 @@ def choose(jobs: list[Job], workers: int, lanes: int) -> list[Packing]:
     return [
         _pack(group, configs[kind], gpus or [], workers, lanes) for kind, group in groups.items()
     ]
-
-
-def _resolved(jobs: list[Job]) -> list[Resolved]:
-    """Each trial's configuration; composed once for each cell."""
-    cells: dict[tuple[str, ...], Resolved] = {}
-    found = []
-    for job in jobs:
-        cell = tuple(item for item in job if not item.startswith("trial="))
-        (trial,) = [int(item.partition("=")[2]) for item in job if item.startswith("trial=")] or [0]
-        if cell not in cells:
-            cells[cell] = resolve(composed(list(cell)))
-        found.append(cells[cell].of_trial(trial))
-    return found
 
 
 def find(config: Config) -> list[Gpu]:

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from chandir.harness import cell
-from chandir.harness.arguments import CONF, expand, groups, owners, parse
+from chandir.harness.arguments import CONF, expand, groups, owners, parse, read
 from chandir.harness.errors import UserError, one_of
 from chandir.harness.resolve import Resolved, resolve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """One trial of one cell, and the overrides that compose it."""
+    """One trial of one cell, checked and resolved: all that a process needs to run it.
 
-    overrides: list[str]
+    Attributes:
+        resolved: its configuration.
+        folder: its run folder.
+        overrides: those that compose its cell, for whoever runs it as a command of its own.
+    """
+
     resolved: Resolved
+    folder: Path
+    overrides: tuple[str, ...] = ()
 
     @property
     def trial(self) -> int:
         """The seed index."""
         return self.resolved.config.trial
 
-    @cached_property
-    def folder(self) -> Path:
-        """The trial's run folder."""
-        return cell.folder(self.resolved)
+    def __str__(self) -> str:
+        return str(self.folder)
 
 
 @cache
@@ -52,16 +59,20 @@ def jobs(arguments: tuple[str, ...]) -> list[Job]:
     overrides = parse(list(arguments))
     settings = [item for item in overrides if item.key_or_group != "trial"]
     trials = [item for item in overrides if item.key_or_group == "trial"]
+    asked = [int(job[0].partition("=")[2]) for job in expand(trials) if job]
     found: dict[Path, Job] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for line in expand(settings):
             for overrides_of_cell, count in _cells(line):
-                resolved = resolve(composed(overrides_of_cell))
-                scale = resolved.config.scale.trials
-                asked = [int(job[0].partition("=")[2]) for job in expand(trials) if job]
-                for trial in (asked or list(range(count)))[:scale]:
-                    job = Job([*overrides_of_cell, f"trial={trial}"], resolved.of_trial(trial))
-                    found.setdefault(job.folder, job)
+                of_cell = tuple(overrides_of_cell)
+                resolved = resolve(composed(of_cell))
+                home = cell.home(resolved)
+                for trial in (asked or list(range(count)))[: resolved.config.scale.trials]:
+                    folder = cell.of_trial(home, trial)
+                    if folder not in found:
+                        found[folder] = Job(
+                            resolved.of_trial(trial), folder, tuple(overrides_of_cell)
+                        )
     return list(found.values())
 
 
@@ -85,16 +96,21 @@ def _keys(line: list[str]) -> set[str]:
     return {item.partition("=")[0] for item in line}
 
 
-def composed(overrides: list[str]) -> dict[str, Any]:
+def composed(overrides: Sequence[str]) -> dict[str, Any]:
     """The plain dictionary that Hydra composes; call it where Hydra is initialised.
 
     Raises:
         UserError: for a key that the chosen options do not have.
     """
+    parsed = [read(text) for text in overrides]
+    chosen = tuple(str(it.input_line) for it in parsed if it.key_or_group in groups())
     try:
-        config = compose("config", overrides)
+        config = copy.deepcopy(_chosen(chosen))
+        for item in parsed:
+            if item.key_or_group not in groups():
+                OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
         plain = OmegaConf.to_container(config, resolve=True)
-    except ConfigCompositionException as error:
+    except (ConfigCompositionException, ConfigAttributeError, ConfigKeyError) as error:
         raise UserError(_explain(overrides, error)) from None
     except OmegaConfBaseException as error:
         raise UserError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from None
@@ -102,7 +118,13 @@ def composed(overrides: list[str]) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _explain(overrides: list[str], error: Exception) -> str:
+@cache
+def _chosen(choices: tuple[str, ...]) -> DictConfig:
+    """What Hydra composes of the groups' choices: once for all cells that share them."""
+    return compose("config", list(choices))
+
+
+def _explain(overrides: Sequence[str], error: Exception) -> str:
     """Which key has no effect with the options chosen, and which option it belongs to."""
     named = [item for item in overrides if item.partition("=")[0] in groups()]
     chosen = compose("config", named, return_hydra_config=True).hydra.runtime.choices

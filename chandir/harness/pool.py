@@ -16,9 +16,11 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from chandir.harness import signals, sweep
+from chandir.harness import signals
+from chandir.harness.attempt import DONE, MEMORY
+from chandir.harness.plan import Job
 from chandir.harness.progress import QUIET
-from chandir.harness.worker import Job, Unit, Worker, tell, work
+from chandir.harness.worker import Unit, Worker, tell, work
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def run_all(packing: Packing, stop_on_error: bool) -> bool:
 
     def ended(index: int, outcome: str) -> bool:
         del index
-        return outcome == sweep.DONE or not stop_on_error
+        return outcome == DONE or not stop_on_error
 
     return all(work(unit, ended, bar=True) for unit in packing.units)
 
@@ -129,12 +131,12 @@ class _Pool:
         index, outcome = ended
         job = worker.unit.jobs[index]
         worker.left.remove(job)
-        if outcome == sweep.MEMORY and place.size > 1:
+        if outcome == MEMORY and place.size > 1:
             self._halve(place)
             worker.spent = True
             self.waiting.appendleft(Unit([job]))  # it continues from its checkpoint
         else:
-            self._count(bar, outcome == sweep.DONE)
+            self._count(bar, outcome == DONE)
 
     def _halve(self, place: _Place) -> None:
         """Fewer workers on this device; those that run go on."""
@@ -146,7 +148,7 @@ class _Pool:
         """Start the trials of a dead worker again, but for those that another one died of."""
         how = worker.end()
         for job in worker.left:
-            print(f"worker lost ({how}): {' '.join(job)}", file=sys.stderr, flush=True)
+            print(f"worker lost ({how}): {job}", file=sys.stderr, flush=True)
             if job in self.lost:
                 tell(job, how)
                 self._count(bar, done=False)

@@ -1,26 +1,23 @@
-"""From a checked command line to finished trials, through Hydra's launcher."""
+"""From a checked command line to finished trials."""
 
 from __future__ import annotations
 
 import re
 import sys
 import tempfile
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.types import Override
 
 from chandir.harness import cell, signals, summary
 from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
-from chandir.harness.errors import UserError, out_of_memory
+from chandir.harness.attempt import attempt
+from chandir.harness.errors import UserError
+from chandir.harness.launch import launch
 from chandir.harness.plan import Job, jobs
 from chandir.harness.record import Record
-from chandir.harness.resolve import resolve
 
 SWEEP = ("-m", "--multirun")
-DONE, FAILED, MEMORY = "done", "failed", "out of memory"  # how a trial ended
 SLURM = re.compile(r"hydra/launcher=.*slurm")
 
 
@@ -56,13 +53,12 @@ def prepare(arguments: list[str]) -> list[Job]:
     return planned
 
 
-def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]) -> int:
+def execute(planned: list[Job], arguments: list[str]) -> int:
     """Run what is not complete yet, and say what came of it.
 
     Args:
         planned: from `prepare`.
         arguments: the command line without the program's name.
-        main: Hydra's entry point; reads ``sys.argv``.
 
     Returns:
         The exit status: 0 complete, 1 not, 2 refused, 128 + n after signal n.
@@ -70,19 +66,18 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
     if planned[0].resolved.config.plan:
         print(summary.plan_text(planned))
         return 0
-    single = len(planned) == 1
+    sweep = len(planned) > 1 or any(flag in arguments for flag in SWEEP)
     try:
         with signals.listening():
             pending = [job for job in planned if not Record(job.folder).complete]
             _check_needs(pending, arguments)
-            # Hydra reads overrides on one side of -m only; an experiment is a sweep.
-            flags = ["--multirun"] * (not single or any(flag in arguments for flag in SWEEP))
-            sys.argv[1:] = [*flags, *(item for item in arguments if not item.startswith("-"))]
             if len(pending) < len(planned):
                 done = len(planned) - len(pending)
                 print(f"{done} of {len(planned)} trials were complete already")
-            if pending:
-                main()
+            if pending and not sweep:
+                attempt(pending[0])
+            elif pending:
+                launch(pending, [item for item in arguments if item.startswith(HYDRA)])
             for each in planned:
                 Record(each.folder).tidy()
     except UserError as error:
@@ -97,110 +92,6 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
         raise
     print(summary.text(planned))
     return 0 if summary.complete(planned) else 1
-
-
-def job(composed: dict[str, Any], bar: bool = True) -> bool:
-    """One trial. A failure is recorded, told, and left to the summary.
-
-    Args:
-        composed: the configuration as Hydra composed it, as plain dictionaries.
-        bar: show a progress bar, if this is a terminal.
-
-    Returns:
-        Whether the trial is complete.
-
-    Raises:
-        Leave: for a signal.
-        SystemExit: if the GPU is lost to this process.
-    """
-    return attempt(composed, bar) == DONE
-
-
-def attempt(composed: dict[str, Any], bar: bool = True) -> str:
-    """As `job`, but says DONE, FAILED, or MEMORY: a failure that less company may cure."""
-    from chandir.harness import devices
-    from chandir.harness.trial import run
-
-    resolved = resolve(composed)
-    folder = cell.folder(resolved)
-    with signals.listening():
-        signals.check()
-        try:
-            run(resolved, folder, bar)
-            return DONE
-        except Exception as error:
-            outcome = _failed(folder, error)
-        devices.free()
-        return outcome
-
-
-def attempt_all(
-    composed: list[dict[str, Any]], size: int, ended: Callable[[int, str], bool]
-) -> None:
-    """Trials in a stack.
-
-    Args:
-        composed: their configurations.
-        size: so many side by side.
-        ended: told of each trial's end, by its place in the list, as `attempt` says it; false
-            starts no further one.
-
-    Raises:
-        Leave: for a signal.
-        SystemExit: if the GPU is lost to this process.
-    """
-    from chandir.harness import lanes
-
-    trials = [(it, cell.folder(it)) for it in map(resolve, composed)]
-
-    def told(trial: lanes.Trial, error: Exception | None) -> bool:
-        return ended(trials.index(trial), DONE if error is None else _failed(trial[1], error))
-
-    with signals.listening():
-        signals.check()
-        lanes.run(trials, size, told)
-
-
-def _failed(folder: Path, error: Exception) -> str:
-    """Tell of a failure, and let go of what its frames hold."""
-    outcome = _told(folder, error)
-    traceback.clear_frames(error.__traceback__)
-    return outcome
-
-
-def _told(folder: Path, error: Exception) -> str:
-    if isinstance(error, UserError):
-        print(f"failed: {error}", file=sys.stderr, flush=True)
-        return FAILED
-    traceback.print_exception(error)
-    print(f"failed: {folder}: {error}{_remedy(error)}", file=sys.stderr, flush=True)
-    if out_of_memory(error):
-        return MEMORY
-    if "CUDA error" in str(error):  # it sticks to the process: nothing more can run here
-        raise SystemExit(1) from None
-    return FAILED
-
-
-def task(composed: dict[str, Any]) -> bool:
-    """One trial, as Hydra's launchers call it.
-
-    Raises:
-        SystemExit: after a failure under ``on_error=stop``, which ends the sweep.
-    """
-    done = job(composed)
-    if not done and composed["on_error"] == "stop":
-        raise SystemExit(1)
-    return done
-
-
-def _remedy(error: Exception) -> str:
-    if out_of_memory(error):
-        return (
-            "\nout of memory: fewer hydra.launcher.workers, or a smaller task.batch_size (labelled)"
-        )
-    if any(words in str(error) for words in ("No space left", "Disk quota")):
-        return "\nfree some space; the same command continues"
-    return ""
 
 
 def _check_launcher(parsed: list[Override], planned: list[Job], sweep: bool) -> None:

@@ -10,18 +10,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-
-from chandir.harness import cell, files, signals, sweep
-from chandir.harness.arguments import CONF
+from chandir.harness import files, signals
+from chandir.harness.attempt import DONE, attempt, attempt_all
 from chandir.harness.output import outlast
-from chandir.harness.plan import composed
-from chandir.harness.resolve import resolve
-
-Job = list[str]  # the overrides of one trial
+from chandir.harness.plan import Job
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,7 @@ def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
 
     def ended(index: int, outcome: str) -> bool:
         link.send((index, outcome))
-        return outcome == sweep.DONE or not stop_on_error
+        return outcome == DONE or not stop_on_error
 
     with signals.listening(), contextlib.suppress(EOFError):
         while True:
@@ -113,23 +106,13 @@ def work(unit: Unit, ended: Callable[[int, str], bool], bar: bool = False) -> bo
         return going
 
     if unit.lanes > 1:
-        sweep.attempt_all([_compose(job) for job in unit.jobs], unit.lanes, told)
+        attempt_all(unit.jobs, unit.lanes, told)
         return going
-    return all(
-        told(index, sweep.attempt(_compose(job), bar=bar)) for index, job in enumerate(unit.jobs)
-    )
-
-
-def _compose(job: Job) -> dict[str, Any]:
-    if GlobalHydra.instance().is_initialized():  # in the process that Hydra launched from
-        return composed(job)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return composed(job)
+    return all(told(index, attempt(job, bar=bar)) for index, job in enumerate(unit.jobs))
 
 
 def tell(job: Job, how: str) -> None:
     """Leave what happened in the run folder: the worker could not."""
-    folder = cell.folder(resolve(_compose(job)))
-    folder.mkdir(parents=True, exist_ok=True)
+    job.folder.mkdir(parents=True, exist_ok=True)
     text = f"its process died twice ({how}): out of memory? Fewer hydra.launcher.workers may help\n"
-    files.write(folder / "error.txt", text.encode())
+    files.write(job.folder / "error.txt", text.encode())

@@ -225,9 +225,9 @@ def one_by_one(overrides: list[str], few: int | None) -> None:
         sweep([*overrides, basic])
         return
     first = _planned(overrides)[:few]
-    cells = dict.fromkeys(tuple(job.overrides[:-1]) for job in first)  # without trial=
+    cells = dict.fromkeys(job.overrides for job in first)
     for cell in cells:
-        trials = [str(job.trial) for job in first if tuple(job.overrides[:-1]) == cell]
+        trials = [str(job.trial) for job in first if job.overrides == cell]
         sweep([*cell, f"trial={','.join(trials)}", basic])
 
 
@@ -235,7 +235,7 @@ def separate(overrides: list[str], few: int | None, processes: int) -> None:
     """A process of run.py for each trial, so many side by side."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes) as pool:
         own = [f"paths.results={folder}/runs", "paths.page=null"]
-        lines = [[*job.overrides, *own] for job in _planned(overrides)[:few]]
+        lines = [[*job.overrides, f"trial={job.trial}", *own] for job in _planned(overrides)[:few]]
         list(pool.map(_run, lines))
 
 

@@ -11,11 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hydra import initialize_config_dir
-
 from chandir.harness import checkpoint, files
-from chandir.harness.arguments import CONF
-from chandir.harness.plan import Job, composed, jobs
+from chandir.harness.attempt import DONE, attempt
+from chandir.harness.plan import Job, jobs
 from chandir.harness.trial import run
 from tests.harness.runs import SMALL, command, numbers
 
@@ -33,10 +31,9 @@ def job(results: Path, *overrides: str) -> Job:
     return only
 
 
-def compose(results: Path, *overrides: str) -> dict[str, Any]:
-    """What Hydra hands to `sweep.job`."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return composed([*COMMON, f"paths.results={results}", *overrides])
+def ran(trial: Job) -> bool:
+    """Run it as a sweep does, here; whether it is complete."""
+    return attempt(trial, bar=False) == DONE
 
 
 def finished(results: Path, *overrides: str) -> dict[str, Any]:

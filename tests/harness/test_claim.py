@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import claim, sweep
+from chandir.harness import claim
 from chandir.harness.claim import Busy
 from chandir.harness.errors import UserError
-from tests.harness.faults import SHORT, compose, ended, forked, job, wait_for
+from tests.harness.faults import SHORT, ended, forked, job, ran, wait_for
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def test_a_live_claim_is_named_and_the_trial_fails(
     folder.mkdir(parents=True)
     monkeypatch.setattr(claim.claim.__wrapped__, "__defaults__", (0.2,))
     with owner(folder) as pid:
-        assert not sweep.job(compose(tmp_path, SHORT), bar=False)
+        assert not ran(job(tmp_path, SHORT))
         assert claim.running(folder)  # the owner's claim is as it was
     told = capsys.readouterr().err
     assert f"being run by process {pid} on {socket.gethostname()}" in told

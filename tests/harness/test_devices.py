@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import devices, loop, sweep
+from chandir.harness import devices, loop
+from chandir.harness.attempt import MEMORY, attempt
 from chandir.harness.errors import out_of_memory
 from chandir.harness.plan import jobs
-from tests.harness.faults import compose
+from tests.harness.faults import job
 from tests.harness.runs import SMALL
 
 
@@ -59,12 +60,12 @@ def test_a_failed_trial_leaves_nothing_in_memory(
 
     monkeypatch.setattr(loop, "step", failing)
     monkeypatch.setattr(devices, "free", lambda: None)  # without the help of a collection
-    composed = compose(tmp_path, *SMALL, "device=cpu")
+    planned = job(tmp_path, *SMALL[2:], "device=cpu")
     gc.collect()
     gc.disable()
     try:
-        outcome = sweep.attempt(composed, bar=False)
-        assert outcome == sweep.MEMORY
+        outcome = attempt(planned, bar=False)
+        assert outcome == MEMORY
         assert kept
         assert kept[0]() is None
     finally:

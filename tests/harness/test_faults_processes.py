@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import claim, optimizers, provenance, sweep
+from chandir.harness import claim, optimizers, provenance
 from chandir.harness.claim import Busy
 from scripts import status
 from tests.harness.faults import (
@@ -22,13 +22,13 @@ from tests.harness.faults import (
     ENDLESS,
     LONG,
     SHORT,
-    compose,
     ended,
     epochs,
     finished,
     forked,
     interrupted,
     job,
+    ran,
     saved,
     start,
     wait_for,
@@ -42,8 +42,8 @@ def segments(folder: Path) -> list[dict[str, Any]]:
 
 def test_two_processes_never_run_one_trial(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     """Fault 8: the second one waits, and finds it done."""
-    composed = compose(tmp_path, SHORT)
-    children = [forked(lambda: sweep.job(composed, bar=False)) for _ in range(3)]
+    planned = job(tmp_path, SHORT)
+    children = [forked(lambda: ran(planned)) for _ in range(3)]
     assert [ended(child) for child in children] == [0, 0, 0]
     assert len(segments(job(tmp_path, SHORT).folder)) == 1
     assert finished(tmp_path, SHORT) == undisturbed
@@ -54,11 +54,11 @@ def test_sweeps_at_the_same_time_share_the_work(
 ) -> None:
     """Fault 9: four sweeps hammer the same six trials while someone watches."""
     order = list(range(6))
-    every = {trial: compose(tmp_path, SHORT, f"trial={trial}") for trial in order}
+    every = {trial: job(tmp_path, SHORT, f"trial={trial}") for trial in order}
 
     def run_all(seed: int) -> None:
         mine = random.Random(seed).sample(order, len(order))
-        done = [sweep.job(every[trial], bar=False) for trial in mine]
+        done = [ran(every[trial]) for trial in mine]
         raise SystemExit(0 if all(done) else 1)
 
     children = [forked(lambda seed=seed: run_all(seed)) for seed in range(4)]
@@ -104,8 +104,8 @@ def test_out_of_memory_is_a_clear_stop_and_the_next_trial_runs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], undisturbed: dict[str, Any]
 ) -> None:
     """Fault 15: a real limit, reached in the third epoch."""
-    composed = compose(tmp_path, SHORT, ALWAYS)
-    next_one = compose(tmp_path, SHORT, ALWAYS, "trial=1")
+    planned = job(tmp_path, SHORT, ALWAYS)
+    next_one = job(tmp_path, SHORT, ALWAYS, "trial=1")
     begin = optimizers.begin_epoch
 
     def greedy(steppers: Any, config: Any, epoch: int) -> Any:
@@ -117,7 +117,7 @@ def test_out_of_memory_is_a_clear_stop_and_the_next_trial_runs(
         used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
         resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), used + (1 << 30)))
         optimizers.begin_epoch = greedy
-        outcomes = [sweep.job(composed, bar=False), sweep.job(next_one, bar=False)]
+        outcomes = [ran(planned), ran(next_one)]
         raise SystemExit(0 if outcomes == [False, True] else 1)
 
     assert ended(forked(trials)) == 0
@@ -135,7 +135,7 @@ def test_a_gpu_out_of_memory_says_the_same(
 ) -> None:
     """Fault 15, simulated."""
     fail_at(1, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), monkeypatch)
-    assert not sweep.job(compose(tmp_path, SHORT), bar=False)
+    assert not ran(job(tmp_path, SHORT))
     assert "a smaller task.batch_size" in capsys.readouterr().err
 
 
@@ -146,7 +146,7 @@ def test_a_lost_gpu_ends_the_process_and_the_trial_stays_resumable(
     with monkeypatch.context() as patch:
         fail_at(3, RuntimeError("CUDA error: unspecified launch failure"), patch)
         with pytest.raises(SystemExit) as left:
-            sweep.job(compose(tmp_path, SHORT, ALWAYS), bar=False)
+            ran(job(tmp_path, SHORT, ALWAYS))
     assert left.value.code == 1
     folder = job(tmp_path, SHORT).folder
     assert "CUDA error" in (folder / "error.txt").read_text()

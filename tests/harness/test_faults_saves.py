@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import checkpoint, files, sweep
+from chandir.harness import checkpoint, files
 from chandir.harness.trial import run
 from tests.harness.faults import (
     ALWAYS,
     SHORT,
-    compose,
     die_before,
     ended,
     finished,
     forked,
     interrupted,
     job,
+    ran,
     saved,
 )
 
@@ -145,7 +145,7 @@ def test_a_disk_that_fills_up_is_told_and_loses_nothing(
         save(folder, state)
 
     monkeypatch.setattr(checkpoint, "save", fill_and_save)
-    assert not sweep.job(compose(small_disk, SHORT, ALWAYS), bar=False)
+    assert not ran(job(small_disk, SHORT, ALWAYS))
     told = capfd.readouterr().err
     assert "cannot save a checkpoint of" in told
     assert "the one before is intact" in told
@@ -166,14 +166,14 @@ def test_a_disk_too_small_is_refused_before_training(
 ) -> None:
     """Fault 5: the estimate."""
     (small_disk / "most").write_bytes(b"x" * 15_900_000)
-    assert not sweep.job(compose(small_disk, SHORT), bar=False)
+    assert not ran(job(small_disk, SHORT))
     assert "MB for the checkpoints of this trial" in capfd.readouterr().err
     assert not (job(small_disk, SHORT).folder / "log.jsonl").exists()
 
 
 def test_a_quota_is_told_and_loses_nothing(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     """Fault 5, without root: no file may grow beyond a limit, from the second save on."""
-    composed = compose(tmp_path, SHORT, ALWAYS)
+    planned = job(tmp_path, SHORT, ALWAYS)
 
     def trial() -> None:
         save = checkpoint.save
@@ -184,7 +184,7 @@ def test_a_quota_is_told_and_loses_nothing(tmp_path: Path, undisturbed: dict[str
             save(folder, state)
 
         checkpoint.save = limit_and_save
-        raise SystemExit(0 if sweep.job(composed, bar=False) else 1)
+        raise SystemExit(0 if ran(planned) else 1)
 
     assert ended(forked(trial)) == 1
     folder = job(tmp_path, SHORT).folder
@@ -210,7 +210,7 @@ def test_a_read_only_folder_is_fatal_and_loud(
     when: str,
 ) -> None:
     """Fault 6, as a user whom permissions bind."""
-    composed = compose(shared_folder, SHORT, ALWAYS)
+    planned = job(shared_folder, SHORT, ALWAYS)
     folder = job(shared_folder, SHORT).folder
 
     def trial() -> None:
@@ -228,7 +228,7 @@ def test_a_read_only_folder_is_fatal_and_loud(
         if when == "from the start":
             folder.chmod(0o555)
         checkpoint.save = save_and_lock
-        raise SystemExit(0 if sweep.job(composed, bar=False) else 1)
+        raise SystemExit(0 if ran(planned) else 1)
 
     assert ended(forked(trial)) == 1
     assert "PermissionError" in capfd.readouterr().err
@@ -242,7 +242,7 @@ def test_a_read_only_mount_is_fatal_and_loud(
     read_only: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Fault 6: nobody can write there, root neither."""
-    assert not sweep.job(compose(read_only / "runs", SHORT), bar=False)
+    assert not ran(job(read_only / "runs", SHORT))
     assert "Read-only file system" in capfd.readouterr().err
     assert not list(read_only.iterdir())
 

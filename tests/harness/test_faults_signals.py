@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from chandir.harness import signals, sweep
+from chandir.harness import signals
 from tests.harness.faults import (
     ENDLESS,
     LONG,
-    compose,
     ended,
     epochs,
     finished,
     forked,
     job,
+    ran,
     saved,
     start,
     wait_for,
@@ -34,10 +34,10 @@ NEVER = "checkpoint.seconds=1000000"  # what is saved, a signal saved
 
 def test_each_signal_in_turn_saves_and_leaves_and_the_numbers_stay(tmp_path: Path) -> None:
     folder = job(tmp_path / "cut", LONG).folder
-    composed = compose(tmp_path / "cut", LONG, NEVER)
+    planned = job(tmp_path / "cut", LONG, NEVER)
     before = 0
     for signum in signals.SIGNALS:
-        child = forked(lambda: sweep.job(composed, bar=False))
+        child = forked(lambda: ran(planned))
         wait_for(lambda old=before: sum(epochs(tmp_path / "cut")) > old + 3)
         os.kill(child, signum)
         assert ended(child) == 128 + signum

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import checkpoint, provenance, sweep
+from chandir.harness import checkpoint, provenance
 from chandir.harness.errors import UserError
 from chandir.harness.plan import jobs
 from chandir.harness.trial import run
@@ -22,11 +22,11 @@ from tests.harness.faults import (
     COMMON,
     LONG,
     SHORT,
-    compose,
     epochs,
     finished,
     interrupted,
     job,
+    ran,
     start,
     wait_for,
 )
@@ -94,8 +94,8 @@ def test_a_diverging_trial_leaves_the_others_alone(
     tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     """Fault 14: the same process goes on with the next one."""
-    assert sweep.job(compose(tmp_path, SHORT, "optimizer.lr=1e20"), bar=False)
-    assert sweep.job(compose(tmp_path, SHORT), bar=False)
+    assert ran(job(tmp_path, SHORT, "optimizer.lr=1e20"))
+    assert ran(job(tmp_path, SHORT))
     ends = [json.loads((folder / "final.json").read_text()) for folder in trials(tmp_path)]
     assert sorted(end["status"] for end in ends) == ["diverged", "done"]
     (diverged,) = [end["diverged"] for end in ends if end["diverged"]]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from chandir.harness import pool, worker
+from chandir.harness.attempt import DONE, FAILED, MEMORY
 from chandir.harness.pool import Packing, run_all
-from chandir.harness.sweep import DONE, FAILED, MEMORY
 from chandir.harness.worker import Unit, serve
 from tests.harness.faults import ended, forked
 

@@ -15,20 +15,20 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import sweep, tracker
+from chandir.harness import tracker
 from chandir.harness.record import Record
 from chandir.harness.schema import Wandb
 from chandir.harness.trial import run
 from tests.harness.faults import (
     ALWAYS,
     SHORT,
-    compose,
     ended,
     epochs,
     finished,
     forked,
     interrupted,
     job,
+    ran,
     wait_for,
 )
 from tests.harness.runs import numbers
@@ -103,9 +103,9 @@ def test_a_continued_trial_stays_one_run_and_the_numbers_stay(
 
 
 def test_a_trial_that_is_asked_to_leave_closes_its_record(tmp_path: Path) -> None:
-    composed = compose(tmp_path, "task.epochs=100000", WANDB)
+    planned = job(tmp_path, "task.epochs=100000", WANDB)
     folder = job(tmp_path, "task.epochs=100000").folder
-    child = forked(lambda: sweep.job(composed, bar=False))
+    child = forked(lambda: ran(planned))
     wait_for(lambda: list(folder.glob("wandb/offline-run-*/run-*.wandb")) and epochs(tmp_path))
     os.kill(child, signal.SIGTERM)
     assert ended(child) == 128 + signal.SIGTERM

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import mirror, sweep, tracker
+from chandir.harness import mirror, tracker
 from chandir.harness.schema import Wandb
 from scripts import wandb_sync
 from tests.harness.faults import (
     ALWAYS,
     SHORT,
-    compose,
     ended,
     epochs,
     finished,
     forked,
     interrupted,
     job,
+    ran,
     wait_for,
 )
 from tests.harness.test_tracker import check_rows, record_of
@@ -55,9 +55,9 @@ def test_sync_mirrors_afterwards_and_twice_is_once(
 def test_a_running_trial_is_mirrored_again_as_it_grows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    composed = compose(tmp_path, ENDLESS)
+    planned = job(tmp_path, ENDLESS)
     folder = job(tmp_path, ENDLESS).folder
-    child = forked(lambda: sweep.job(composed, bar=False))
+    child = forked(lambda: ran(planned))
     try:
         lengths = []
         for _ in range(2):
