@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir import report
-from chandir.report import declared, failures
+from chandir.report import declared, failures, influence
 from chandir.report import runs as folders
 from chandir.report.runs import Trial
 from chandir.report.words import interval, number
@@ -103,6 +103,8 @@ def headline(results: Path, variants: bool = True) -> str:
         rows = [(name, f) for name, f in chosen.values() if f["artefact"] == artefact.name]
         if rows:
             lines += ["", *_block(artefact.title, results.name, rows)]
+    if any("(hangs on " in line for line in lines):
+        lines += ["", influence.LEGEND]
     return "\n".join(lines).strip() + "\n" if lines else "Nothing is published yet.\n"
 
 
@@ -197,7 +199,9 @@ def _verdict(found: Mapping[str, Any]) -> str:
     word = "likeness" if found["kind"] == "equal" else "direction"
     towards = f", {word} {found['direction']}" if found["direction"] else ""
     worse = ", significantly worse" if found["detail"].split("; ")[0] == "opposite" else ""
-    return f"{found['verdict']}{worse}{towards}"
+    trials = found.get("hangs_on")  # not in publications that are older than the question
+    hangs = f" (hangs on {len(trials)} of {sum(found['n'])} trials)" if trials else ""
+    return f"{found['verdict']}{worse}{towards}{hangs}"
 
 
 def _score(trial: Trial) -> dict[str, Any]:
