@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from chandir.harness import cell, signals, summary
+from chandir.harness import cell, portable, signals, summary
 from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
 from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.plan import Job, jobs
@@ -74,6 +74,7 @@ def execute(planned: list[Job], arguments: list[str], main: Callable[[], object]
     try:
         with signals.listening():
             pending = [job for job in planned if not Record(job.folder).complete]
+            _hold_instructions(pending)
             _check_needs(pending, arguments)
             # Hydra reads overrides on one side of -m only; an experiment is a sweep.
             flags = ["--multirun"] * (not single or any(flag in arguments for flag in SWEEP))
@@ -259,6 +260,22 @@ def _check_settings(planned: list[Job]) -> None:
 
     for config in {str(job.resolved.config.task): job.resolved.config for job in planned}.values():
         data.build(config)
+
+
+def _hold_instructions(pending: list[Job]) -> None:
+    """Under ``determinism=portable``, limit what torch will find; nothing has loaded it yet.
+
+    Raises:
+        UserError: for trials of both kinds, and as `portable.hold`.
+    """
+    levels = {job.resolved.config.determinism for job in pending}
+    if "portable" in levels and len(levels) > 1:
+        raise UserError(
+            f"determinism={','.join(sorted(levels))}: a process has one instruction set: expected "
+            "portable for all trials of a command, or for none; run them apart"
+        )
+    if "portable" in levels:
+        portable.hold()
 
 
 def _check_needs(pending: list[Job], arguments: list[str]) -> None:
