@@ -224,6 +224,7 @@ def _score(trial: Trial) -> dict[str, Any]:
         "data": trial.checksum[:12],
         "device": origin["device"].get("name", ""),
         "torch": origin["versions"].get("torch", ""),
+        "machine": "; ".join(trial.machines),
     }
 
 
@@ -234,6 +235,8 @@ def _origins(trials: Iterable[Trial]) -> dict[str, Any]:
     for trial in trials:
         kept = {key: trial.provenance[key] for key in ("commit", "versions", "data", "determinism")}
         device = {k: v for k, v in trial.provenance["device"].items() if k != "host"}
+        kept |= {name: trial.provenance[name] for name in ("machine", "numerics")
+                 if name in trial.provenance}  # fmt: skip
         kept |= {"device": device, "code": trial.code, "sources": trial.provenance["sources"]}
         origins[json.dumps(kept, sort_keys=True)] += 1
         commands[str(trial.provenance.get("command") or "unknown")] += 1

@@ -93,6 +93,7 @@ def _origin(trials: Sequence[Trial]) -> dict[str, Any]:
         "code": _distinct(trial.code for trial in known),
         "checksum": _distinct(trial.checksum for trial in known),
         "device": _distinct(str(t.provenance["device"].get("name")) for t in known),
+        "machines": _distinct(machine for t in known for machine in t.machines),
         "torch": _distinct(str(t.provenance["versions"].get("torch")) for t in known),
         "seconds": sum(float(s) for s in seconds if s is not None),
     }
