@@ -90,6 +90,8 @@ class _Submitit:
         return {f"{self._EXECUTOR}_{key}": self.params[key]} if key in self.params else {}
 
     def _parameters(self) -> dict[str, Any]:
+        from chandir.harness import portable
+
         common = set(BaseQueueConf.__dataclass_fields__)
         own = {
             key: value
@@ -99,7 +101,7 @@ class _Submitit:
         if self._EXECUTOR == "slurm":
             # Jobs import by name, from wherever they were submitted.
             path = f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}"
-            own["setup"] = [path, *(own.get("setup") or [])]
+            own["setup"] = [path, *portable.exports(), *(own.get("setup") or [])]
         else:
             paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

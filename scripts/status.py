@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chandir.harness import claim
 from chandir.harness.errors import UserError
 from chandir.harness.record import Record
-from chandir.harness.summary import aligned
+from chandir.harness.summary import aligned, unlike
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RUNS = Path("results/runs")
@@ -40,6 +40,7 @@ class Cell:
     ran: int = 0
     states: list[str] = field(default_factory=list)
     paces: list[float] = field(default_factory=list)  # seconds per epoch
+    machines: list[str] = field(default_factory=list)  # kinds that ran them, each once
 
     def count(self, state: str) -> int:
         """Trials in a state."""
@@ -58,6 +59,7 @@ def trial(cell: Cell, folder: Path, epochs: int) -> None:
     cell.planned += 1
     cell.epochs += epochs
     cell.ran += len(rows)
+    cell.machines += [found for found in record.machines() if found not in cell.machines]
     if rows:
         cell.paces.append(sum(row["seconds"] for row in rows) / len(rows))
     if record.complete:
@@ -123,6 +125,7 @@ def text(cells: list[Cell], planned: bool = True) -> str:
     running = sum(cell.count("running") for cell in cells)
     left_of = [cell.left(typical) for cell in cells]
     lines = [aligned(rows, left=(0,))]
+    lines += [unlike(cell.name, cell.machines) for cell in cells if len(cell.machines) > 1]
     if all(value is not None for value in left_of) and cells:
         total = sum(value or 0.0 for value in left_of)
         about = f"about {_duration(total / max(running, 1))} left at this pace"

@@ -8,6 +8,7 @@ import os
 
 import torch
 
+from chandir.harness import portable
 from chandir.harness.errors import UserError
 from chandir.harness.schema import Config
 
@@ -30,6 +31,11 @@ def select(config: Config) -> torch.device:
         )
     if device.type == "cpu" and config.precision == "tf32":
         raise UserError("precision=tf32 has no effect on a CPU; use fp32, or a CUDA device")
+    if device.type == "cuda" and config.determinism == "portable":
+        raise UserError(
+            f"determinism=portable holds a CPU's instruction set, and device={name} is a GPU: "
+            "expected device=cpu; set it, or use determinism=reproducible"
+        )
     return device
 
 
@@ -38,8 +44,14 @@ def set_up(config: Config, device: torch.device) -> None:
 
     determinism ``fast`` lets cuDNN choose its algorithm by timing; ``reproducible`` fixes the
     choice; ``exact`` also refuses operations without a deterministic form. On a CPU with a fixed
-    number of threads all three give the same bits.
+    number of threads all three give the same bits, on one kind of processor; ``portable`` gives
+    bits of its own, made with what many kinds have in common.
+
+    Raises:
+        UserError: under ``portable``, where torch was loaded otherwise.
     """
+    if config.determinism == "portable":
+        portable.check()
     if config.determinism == "exact":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.determinism == "exact")

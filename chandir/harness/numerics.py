@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,24 @@ def numerics() -> dict[str, Any]:
         "limits": {name: os.environ[name] for name in LIMITS if name in os.environ},
         "processor": processor(),
     }
+
+
+def kind(device: Mapping[str, Any], numerics: Mapping[str, Any]) -> str:
+    """The machine in a line: where it differs, last bits may, and where it does not they are alike.
+
+    Args:
+        device: as provenance.json has it.
+        numerics: of that process.
+    """
+    if device["kind"] != "cpu":
+        return str(device["name"])
+    processor = numerics["processor"]
+    named = [f"{word} {processor[word]}" for word in ("family", "model") if word in processor]
+    maker = [processor["vendor"]] if "vendor" in processor else [str(device["name"])]
+    caches = ", ".join(f"{name} {size}" for name, size in processor.get("caches", {}).items())
+    limits = [f"{name}={value}" for name, value in numerics["limits"].items()]
+    parts = [" ".join([*maker, *named]), caches, numerics["capability"], *limits]
+    return ", ".join(part for part in parts if part)
 
 
 def _libraries(build: str) -> dict[str, str]:

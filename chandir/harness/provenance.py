@@ -8,12 +8,13 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from chandir.harness.numerics import numerics
+from chandir.harness.numerics import kind, numerics
 from chandir.harness.schema import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,17 +47,19 @@ def provenance(config: Config, device: Any, checksum: str, lanes: int = 1) -> di
         checksum: of its data, as used.
         lanes: trials asked to train in one stack with it; 1 is alone.
     """
+    described = {
+        "kind": device.type,
+        "name": device_name(device),
+        "threads": config.threads,
+        "cores": os.cpu_count(),
+        "lanes": lanes,
+    }
     return {
         **commit(),
         "sources": sources(config.task.target, config.model.target),
         "versions": versions(),
-        "device": {
-            "kind": device.type,
-            "name": device_name(device),
-            "threads": config.threads,
-            "cores": os.cpu_count(),
-            "lanes": lanes,
-        },
+        "device": described,
+        "machine": kind(described, numerics()),
         "numerics": numerics(),
         "data": {"checksum": checksum},
         "determinism": config.determinism,
@@ -70,8 +73,15 @@ def segment(origin: dict[str, Any], epoch: int) -> dict[str, Any]:
 
     Numbers are the undisturbed run's to the bit only where device and versions stayed the same.
     """
-    names = ("commit", "dirty", "sources", "data", "device", "numerics", "versions", "started")
+    names = ("commit", "dirty", "sources", "data", "device", "machine", "numerics", "versions",
+             "started")  # fmt: skip
     return {"after_epoch": epoch, **{name: origin[name] for name in names}}
+
+
+def machines(origin: Mapping[str, Any]) -> list[str]:
+    """What ran a trial, each kind once: the machine and torch; empty where no record tells."""
+    ran = [each for each in origin.get("segments") or [origin] if "machine" in each]
+    return list(dict.fromkeys(f"{e['machine']}, torch {e['versions'].get('torch')}" for e in ran))
 
 
 @cache

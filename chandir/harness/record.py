@@ -15,6 +15,7 @@ import yaml
 
 from chandir.harness import files
 from chandir.harness.errors import UserError
+from chandir.harness.provenance import machines
 
 # The newer and the older generation of what an unfinished trial continues from.
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
@@ -93,6 +94,13 @@ class Record:
     def final(self) -> dict[str, Any]:
         """The result of a complete trial."""
         return dict(json.loads((self.folder / "final.json").read_text(encoding="utf-8")))
+
+    def machines(self) -> list[str]:
+        """The kinds of machines that ran it; none where that cannot be read."""
+        try:
+            return machines(json.loads((self.folder / "provenance.json").read_bytes()))
+        except (OSError, ValueError, AttributeError, TypeError, KeyError):
+            return []
 
     def tidy(self) -> None:
         """Of a complete trial, drop what it would continue from; weights that are kept stay.

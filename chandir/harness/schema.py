@@ -261,7 +261,7 @@ class Config(Node):
     data: Data
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")]
     precision: Literal["fp32", "tf32", "bf16"]
-    determinism: Literal["fast", "reproducible", "exact"]
+    determinism: Literal["fast", "reproducible", "exact", "portable"]
     graphs: Literal["auto", True, False]
     threads: Count
     on_error: Literal["continue", "stop"]

@@ -27,6 +27,7 @@ class Cell:
         planned: trials asked for.
         results: ``final.json`` of the complete ones.
         failed: run folders of those with an error.
+        machines: the kinds that ran the complete ones, each once.
         like: what decides how long a step takes, first of all: task, network and batch size.
         ran: epochs that the trials which are not complete have behind them.
         paces: seconds per epoch of every trial that has one behind it.
@@ -43,6 +44,7 @@ class Cell:
     failed: list[Path] = field(default_factory=list)
     ran: int = 0
     paces: list[float] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
 
     @property
     def left(self) -> int:
@@ -90,6 +92,7 @@ def cells(jobs: list[Job]) -> list[Cell]:
             if record.complete:
                 final = record.final()
                 entry.results.append(final)
+                entry.machines += [m for m in record.machines() if m not in entry.machines]
                 entry.paces.append(final["totals"]["seconds"] / final["totals"]["epochs"])
                 continue
             if rows := record.rows():
@@ -171,6 +174,7 @@ def text(jobs: list[Job]) -> str:
         lines.append(f"label: {label}")
     for note in sorted({note for entry in table for note in entry.notes}):
         lines.append(f"note: {note}")
+    lines += [unlike(entry.name, entry.machines) for entry in table if len(entry.machines) > 1]
     for entry in table:
         for folder in entry.failed:
             lines.append(f"failed: {folder}: {last_line(folder)} (traceback: error.txt)")
@@ -181,6 +185,14 @@ def text(jobs: list[Job]) -> str:
             f"{waiting} of {len(jobs)} trials are not finished: the same command continues"
         )
     return "\n".join(lines)
+
+
+def unlike(name: str, machines: Sequence[str]) -> str:
+    """That trials of a cell come from unlike machines."""
+    return (
+        f"{name}: its trials ran on {len(machines)} kinds of machines, between which last digits "
+        f"differ: {'; '.join(machines)}"
+    )
 
 
 def _tracebacks(folders: list[Path]) -> list[str]:

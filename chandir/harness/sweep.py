@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from chandir.harness import cell, signals, summary
+from chandir.harness import cell, portable, signals, summary
 from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
 from chandir.harness.attempt import attempt
 from chandir.harness.errors import UserError
@@ -70,6 +70,7 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
     try:
         with signals.listening():
             pending = [job for job in planned if not Record(job.folder).complete]
+            _hold_instructions(pending)
             _check_needs(pending, arguments)
             if len(pending) < len(planned):
                 done = len(planned) - len(pending)
@@ -150,6 +151,22 @@ def _check_settings(planned: list[Job]) -> None:
 
     for config in {str(job.resolved.config.task): job.resolved.config for job in planned}.values():
         data.build(config)
+
+
+def _hold_instructions(pending: list[Job]) -> None:
+    """Under ``determinism=portable``, limit what torch will find; nothing has loaded it yet.
+
+    Raises:
+        UserError: for trials of both kinds, and as `portable.hold`.
+    """
+    levels = {job.resolved.config.determinism for job in pending}
+    if "portable" in levels and len(levels) > 1:
+        raise UserError(
+            f"determinism={','.join(sorted(levels))}: a process has one instruction set: expected "
+            "portable for all trials of a command, or for none; run them apart"
+        )
+    if "portable" in levels:
+        portable.hold()
 
 
 def _check_needs(pending: list[Job], arguments: list[str]) -> None:

@@ -21,7 +21,7 @@ from chandir.harness.claim import claim
 from chandir.harness.errors import UserError
 from chandir.harness.loop import Epoch, Request, steps_per_epoch, train_epoch
 from chandir.harness.progress import Progress
-from chandir.harness.provenance import provenance, segment
+from chandir.harness.provenance import machines, provenance, segment
 from chandir.harness.record import Record, result
 from chandir.harness.resolve import Resolved
 from chandir.harness.schema import Config
@@ -270,6 +270,13 @@ def _resume(
     if changed and config.on_change == "restart":
         checkpoint.remove(record.folder)
         return new
+    before, now = machines({"segments": state["segments"][-1:]}), machines(origin)
+    if before and before != now:
+        print(
+            f"{record.folder}: goes on after epoch {state['epoch']} on {now[0]}, begun on "
+            f"{before[0]}: its last digits may differ from those of one machine alone",
+            flush=True,
+        )
     model.load_state_dict(state["model"])
     for name, optimizer in steppers.items():
         optimizers.restore(optimizer, state["optimizers"][name])

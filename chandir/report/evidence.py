@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from chandir.report.finding import Finding
+from chandir.report.influence import LEGEND
 from chandir.report.parts import Part
 from chandir.report.rows import digits
 from chandir.report.samples import Sample
@@ -22,7 +23,7 @@ METHOD = (
     "Welch, at the level that Holm's procedure gives within the family; runs outside the protocol "
     "are a family of their own. p: Welch, two-sided; for spreads Brown-Forsythe, their effect the "
     "jackknifed log ratio of standard deviations; for likeness two one-sided tests at α, with the "
-    "interval at 1 - 2 α."
+    "interval at 1 - 2 α. " + LEGEND
 )
 
 
@@ -38,7 +39,8 @@ def claims(part: Part, inline: bool = False) -> Sheet:
     grouped = any(f.claim.heading for f in found)
     common = deviations(part)
     details = [
-        "; ".join(x for x in f.judgement.detail.split("; ") if x and x not in common) for f in found
+        "; ".join(x for x in (*f.judgement.detail.split("; "), f.hanging) if x and x not in common)
+        for f in found
     ]
     marks = letters([detail for detail in details if len(detail) > 12])
     body: list[tuple[str, ...]] = []

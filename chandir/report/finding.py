@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chandir.report.cells import Cell
 from chandir.report.claims import Claim
@@ -12,6 +12,21 @@ from chandir.report.statistics import Contrast, Tested, brown_forsythe, spread
 from chandir.report.verdicts import Judgement, Verdict
 
 NOT_RUN = Judgement(Verdict.NOT_RUN)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What leaving out one trial makes of a verdict.
+
+    Attributes:
+        arm: Whose trial.
+        trial: Its index.
+        word: The other verdict.
+    """
+
+    arm: str
+    trial: int
+    word: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,7 @@ class Finding:
         tested: Its Holm-adjusted p and level. Those within the paper's protocol and those outside
             of it are adjusted apart.
         judgement: The verdict.
+        hangs_on: The trials without any one of which the verdict would be another.
     """
 
     claim: Claim
@@ -39,6 +55,7 @@ class Finding:
     deviations: tuple[str, ...]
     tested: Tested | None = None
     judgement: Judgement = NOT_RUN
+    hangs_on: tuple[Change, ...] = ()
 
     @property
     def smallest(self) -> float:
@@ -54,6 +71,18 @@ class Finding:
     def present(self) -> list[Sample]:
         """The samples that have values."""
         return [sample for sample in self.samples if sample and sample.values]
+
+    @property
+    def hanging(self) -> str:
+        """How many trials the verdict hangs on, in words; empty where on no single one."""
+        if not self.hangs_on:
+            return ""
+        of = sum(len(sample.values) for sample in self.present)
+        words = " or ".join(dict.fromkeys(change.word for change in self.hangs_on))
+        which = "any one of them"
+        if len(self.hangs_on) == 1:
+            which = f"trial {self.hangs_on[0].trial} of {self.hangs_on[0].arm}"
+        return f"hangs on {len(self.hangs_on)} of {of} trials: without {which}, {words}"
 
     @property
     def level(self) -> float:
@@ -76,6 +105,12 @@ def measure(claim: Claim, cells: Sequence[Cell]) -> Finding:
     if claim.relative is not None and baseline:
         paper = claim.relative / 100 * baseline.mean
     return Finding(claim, samples, contrast, p, paper, _deviations(claim, samples))
+
+
+def retest(finding: Finding, samples: tuple[Sample | None, ...]) -> Finding:
+    """The finding from other samples of the same arms, whatever their protocol."""
+    contrast, p = _test(finding.claim, samples)
+    return replace(finding, samples=samples, contrast=contrast, p=p)
 
 
 def _test(claim: Claim, samples: Sequence[Sample | None]) -> tuple[Contrast | None, float | None]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from chandir.report.cells import Cell
 from chandir.report.claims import Artefact, Claim
 from chandir.report.finding import Finding, measure
-from chandir.report.judging import judge
+from chandir.report.influence import hanging
+from chandir.report.judging import judge, verdict
 from chandir.report.statistics import Contrast, difference, holm
 
 
@@ -25,14 +26,30 @@ def findings(artefacts: Sequence[Artefact], cells: Sequence[Cell]) -> list[Findi
         if finding.claim.family:
             families.setdefault(finding.claim.family, []).append(i)
     for members in families.values():
-        for outside in (False, True):
-            own = [i for i in members if bool(found[i].deviations) is outside]
-            p_values = [found[i].p if i in own else None for i in members]
-            for i, tested in zip(members, holm(p_values), strict=True):
-                if i in own:
-                    found[i] = replace(found[i], tested=tested)
+        for i, finding in zip(members, _tested([found[i] for i in members]), strict=True):
+            found[i] = finding
     weak = {i for members in families.values() for i in _unresolvable(found, members)}
-    return [replace(f, judgement=judge(f, i in weak)) for i, f in enumerate(found)]
+    found = [replace(f, judgement=judge(f, i in weak)) for i, f in enumerate(found)]
+    for members in families.values():
+        for i, finding in zip(members, hanging([found[i] for i in members], _judged), strict=True):
+            found[i] = finding
+    return found
+
+
+def _tested(family: Sequence[Finding]) -> list[Finding]:
+    """A family after Holm's correction: those within the protocol, and apart those outside."""
+    found = list(family)
+    for outside in (False, True):
+        own = [bool(finding.deviations) is outside for finding in found]
+        p_values = [f.p if mine else None for f, mine in zip(found, own, strict=True)]
+        for i, tested in enumerate(holm(p_values)):
+            if own[i]:
+                found[i] = replace(found[i], tested=tested)
+    return found
+
+
+def _judged(family: Sequence[Finding]) -> list[Finding]:
+    return [replace(f, judgement=verdict(f)) for f in _tested(family)]
 
 
 def paper_contrast(claim: Claim) -> Contrast | None:

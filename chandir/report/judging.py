@@ -17,17 +17,25 @@ def judge(finding: Finding, weak: bool) -> Judgement:
 
     `weak`: at the paper's own number of trials its claim would not be significant.
     """
-    claim, contrast = finding.claim, finding.contrast
+    contrast, judged = finding.contrast, verdict(finding)
+    if judged.verdict is Verdict.NO_CLAIM:
+        return judged
+    notes = [judged.detail, UNRESOLVABLE if weak else ""]
+    if judged.verdict is Verdict.INCONCLUSIVE and contrast and contrast.error:
+        notes.insert(1, _needed(finding))
+    return replace(judged, detail="; ".join(note for note in notes if note))
+
+
+def verdict(finding: Finding) -> Judgement:
+    """The rule's own word, without what would settle it."""
+    claim = finding.claim
     if claim.kind in ("gain", "trend") and claim.paper is not None:  # noqa: SIM102
         if claim.paper < finding.smallest:
             return Judgement(Verdict.NO_CLAIM)
     judged = _rule(finding)
     if claim.ours:
         judged = replace(judged, verdict=OURS.get(judged.verdict, judged.verdict))
-    notes = [judged.detail, UNRESOLVABLE if weak else ""]
-    if judged.verdict is Verdict.INCONCLUSIVE and contrast and contrast.error:
-        notes.insert(1, _needed(finding))
-    return replace(judged, detail="; ".join(note for note in notes if note))
+    return judged
 
 
 def _rule(finding: Finding) -> Judgement:

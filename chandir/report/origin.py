@@ -27,6 +27,7 @@ def facts(setting: Setting) -> list[tuple[str, str]]:
         ("Data", _several(data)),
         ("Numbers", _several(numbers)),
         ("Hardware", _several(_device(trial.provenance["device"]) for trial in trials)),
+        ("Last digits depend on", _several(m for trial in trials for m in trial.machines)),
         ("Versions", _several(_pairs(trial.provenance["versions"]) for trial in trials)),
         ("Commit", _several(_commit(trial.provenance) for trial in trials)),
         ("Code", _several(f"sha256 {trial.code[:12]}" for trial in trials)),
@@ -63,9 +64,12 @@ def warnings(settings: Sequence[Setting]) -> list[str]:
             found.append(
                 f"{name}: no complete h0, so no differences; run the same command with metric=h0."
             )
-        devices = _distinct(_device(trial.provenance["device"]) for trial in trials)
+        devices = _distinct(m for trial in trials for m in _machines(trial))
         if len(devices) > 1:
-            found.append(f"{name}: ran on {len(devices)} kinds of hardware: {'; '.join(devices)}.")
+            found.append(
+                f"{name}: ran on {len(devices)} kinds of hardware, between which last digits "
+                f"differ: {'; '.join(devices)}."
+            )
         torch = _distinct(str(t.provenance["versions"].get("torch")) for t in trials)
         if len(torch) > 1:
             found.append(f"{name}: ran with torch {' and '.join(torch)}.")
@@ -97,6 +101,11 @@ def _time(trials: Sequence[Trial]) -> str:
     text = f"{duration(sum(seconds))} over all trials, {duration(median(seconds))} each (median)"
     dates = " to ".join(_distinct([started[0], started[-1]])) if started else ""
     return f"{text}, {dates}" if dates else text
+
+
+def _machines(trial: Trial) -> list[str]:
+    """What ran it, as far as that is recorded."""
+    return trial.machines or [_device(trial.provenance["device"])]
 
 
 def _device(device: Mapping[str, Any]) -> str:

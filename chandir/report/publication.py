@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir import report
-from chandir.report import archive, declared, failures
+from chandir.report import archive, declared, failures, influence
 from chandir.report import runs as folders
 from chandir.report.runs import Trial
 from chandir.report.words import interval, number
@@ -109,6 +109,8 @@ def headline(results: Path, variants: bool = True) -> str:
         rows = [(name, f) for name, f in chosen.values() if f["artefact"] == artefact.name]
         if rows:
             lines += ["", *_block(artefact.title, results.name, rows)]
+    if any("(hangs on " in line for line in lines):
+        lines += ["", influence.LEGEND]
     return "\n".join(lines).strip() + "\n" if lines else "Nothing is published yet.\n"
 
 
@@ -203,7 +205,9 @@ def _verdict(found: Mapping[str, Any]) -> str:
     word = "likeness" if found["kind"] == "equal" else "direction"
     towards = f", {word} {found['direction']}" if found["direction"] else ""
     worse = ", significantly worse" if found["detail"].split("; ")[0] == "opposite" else ""
-    return f"{found['verdict']}{worse}{towards}"
+    trials = found.get("hangs_on")  # not in publications that are older than the question
+    hangs = f" (hangs on {len(trials)} of {sum(found['n'])} trials)" if trials else ""
+    return f"{found['verdict']}{worse}{towards}{hangs}"
 
 
 def _score(trial: Trial) -> dict[str, Any]:
@@ -226,6 +230,7 @@ def _score(trial: Trial) -> dict[str, Any]:
         "data": trial.checksum[:12],
         "device": origin["device"].get("name", ""),
         "torch": origin["versions"].get("torch", ""),
+        "machine": "; ".join(trial.machines),
     }
 
 
@@ -236,6 +241,8 @@ def _origins(trials: Iterable[Trial]) -> dict[str, Any]:
     for trial in trials:
         kept = {key: trial.provenance[key] for key in ("commit", "versions", "data", "determinism")}
         device = {k: v for k, v in trial.provenance["device"].items() if k != "host"}
+        kept |= {name: trial.provenance[name] for name in ("machine", "numerics")
+                 if name in trial.provenance}  # fmt: skip
         kept |= {"device": device, "code": trial.code, "sources": trial.provenance["sources"]}
         origins[json.dumps(kept, sort_keys=True)] += 1
         commands[str(trial.provenance.get("command") or "unknown")] += 1

@@ -71,6 +71,15 @@ class Trial:
         return sha256("\n".join(dict.fromkeys(texts)).encode()).hexdigest()
 
     @cached_property
+    def machines(self) -> list[str]:
+        """What its last digits depend on beside the code, each kind of machine once.
+
+        Several of a trial that was continued elsewhere; none of one older than the record of it.
+        """
+        ran = self.provenance.get("segments") or [self.provenance]
+        return list(dict.fromkeys(str(each["machine"]) for each in ran if each.get("machine")))
+
+    @cached_property
     def correlation(self) -> Mapping[str, Any]:
         """What ``correlation.json`` holds; empty where it is missing or damaged."""
         try:

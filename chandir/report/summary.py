@@ -28,7 +28,7 @@ def summary(
     ``cells``: one per row of the tables, its last-epoch scores by trial, n, mean, sd and 95 %
     interval, the difference to h0 with Welch's, the labels, and what ran. ``comparisons``: one per
     declared claim, with its effect (positive supports it), the interval at ``level``, p raw and
-    after Holm, and the verdict.
+    after Holm, the verdict, and the trials that it hangs on.
 
     Args:
         runs: Folders are relative to it.
@@ -93,6 +93,7 @@ def _origin(trials: Sequence[Trial]) -> dict[str, Any]:
         "code": _distinct(trial.code for trial in known),
         "checksum": _distinct(trial.checksum for trial in known),
         "device": _distinct(str(t.provenance["device"].get("name")) for t in known),
+        "machines": _distinct(machine for t in known for machine in t.machines),
         "torch": _distinct(str(t.provenance["versions"].get("torch")) for t in known),
         "seconds": sum(float(s) for s in seconds if s is not None),
     }
@@ -125,6 +126,7 @@ def _comparison(f: Finding, runs: Path) -> dict[str, Any]:
         "verdict": f.judgement.verdict.value,
         "detail": f.judgement.detail,
         "direction": f.judgement.towards,
+        "hangs_on": [{"arm": c.arm, "trial": c.trial, "verdict": c.word} for c in f.hangs_on],
         "outside_protocol": list(f.deviations),
     }
 

@@ -48,6 +48,13 @@ class Judgement:
     detail: str = ""
     towards: str = ""
 
+    @property
+    def word(self) -> str:
+        """The verdict as it is told apart from others: which way it went included."""
+        opposite = self.detail.split("; ")[0] == "opposite"
+        parts = (self.verdict.value, "opposite" * opposite, self.towards)
+        return ", ".join(part for part in parts if part)
+
 
 def threshold(paper: float | None, smallest: float) -> float:
     """Return s = max(paper / 2, smallest): half the paper's effect, never less than what counts."""
