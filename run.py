@@ -23,20 +23,8 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: run make setup once, then source .venv/bin/activate")
 
+from chandir.harness import environment
 from chandir.harness.output import outlast
-
-QUESTIONS = (
-    "-h",
-    "--help",
-    "--hydra-help",
-    "--version",
-    "-c",
-    "--cfg",
-    "-i",
-    "--info",
-    "-sc",
-    "--shell-completion",
-)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -46,11 +34,17 @@ def answer(cfg: DictConfig) -> None:
 
 def command_line(arguments: list[str]) -> int:
     """Check everything, run it, say what came of it."""
-    if any(argument.split("=")[0] in QUESTIONS for argument in arguments):
+    from chandir.harness import questions, sweep
+    from chandir.harness.errors import UserError
+
+    if questions.asked(arguments):
+        try:
+            questions.check(arguments)
+        except UserError as error:
+            print(f"refused: {error}", file=sys.stderr)
+            return 2
         answer()
         return 0
-    from chandir.harness import sweep
-    from chandir.harness.errors import UserError
 
     # As typed, for the record of every trial, in whatever process it runs.
     os.environ["CHANDIR_COMMAND"] = shlex.join(["python", "run.py", *arguments])
@@ -78,4 +72,5 @@ def write_page(results: Path, page: Path) -> None:
 
 if __name__ == "__main__":
     outlast()
+    environment.settle()
     sys.exit(command_line(sys.argv[1:]))

@@ -19,6 +19,7 @@ from typing import Any
 
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
+from chandir.harness import environment
 from chandir.harness.plan import Job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +49,8 @@ class _Submitit:
             folder=self.params["submitit_folder"], cluster=self._EXECUTOR, **self._limits()
         )
         executor.update_parameters(**self._parameters())
-        submitted = executor.map_array(_Trial(self._EXECUTOR == "slurm"), jobs)
+        with environment.for_jobs():
+            submitted = executor.map_array(_Trial(self._EXECUTOR == "slurm"), jobs)
         print(
             f"{len(jobs)} trials submitted: {submitted[0].job_id} to {submitted[-1].job_id}",
             flush=True,

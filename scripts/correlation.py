@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from chandir import correlation
+from chandir.harness import environment
 
 # The paper's Figure 1: output and input correlation. It does not say which DenseNet.
 PAPER = {
@@ -213,4 +214,5 @@ def draw(name: str, summary: dict[str, Any], layer: str, weight: torch.Tensor, o
 
 
 if __name__ == "__main__":
+    environment.settle()
     sys.exit(main())

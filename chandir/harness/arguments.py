@@ -7,27 +7,24 @@ with a ``+`` in front. Here the whole line is checked before anything runs.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from chandir.harness import launchers
 from chandir.harness.errors import UserError, nearest, one_of
+from chandir.harness.launchers import CONF
 
 HYDRA = ("hydra.", "hydra/")
-MOST = 100_000  # values of a range
-CONF = Path(__file__).resolve().parents[2] / "conf"
-# Launchers that have no file of ours.
-BUILT_IN = {"basic", "submitit_local", "submitit_slurm"}
+MOST = 100_000  # values of a range, and combinations of all sweeps
+LARGEST = 2**31 - 1  # of a whole number
 # What a network is told of the task's images.
 SHAPED = ("model.in_channels", "model.image_size", "model.labels")
 # Facts that a file states of itself, or that follow from another choice; not settings.
@@ -94,8 +91,9 @@ def read(text: str) -> Override:
         UserError: for one that is none of its overrides.
     """
     try:
+        text.encode()
         return _parser().parse_override(text)
-    except HydraException as error:
+    except (HydraException, RecursionError, UnicodeEncodeError) as error:
         raise UserError(
             f"cannot read {text!r} ({str(error).splitlines()[0]}): expected key=value; quote "
             "values that hold =, commas, spaces or brackets: \"key='a=b'\""
@@ -115,7 +113,7 @@ def parse(arguments: list[str]) -> list[Override]:
         overrides.append(override)
     if {"artefact", "experiment"} <= {item.key_or_group for item in overrides}:
         raise UserError("artefact has no effect with experiment, whose name it is; remove it")
-    _refuse_unknown([item for item in overrides if item.key_or_group.startswith(HYDRA)])
+    launchers.check([item for item in overrides if item.key_or_group.startswith(HYDRA)])
     return overrides
 
 
@@ -136,9 +134,11 @@ def refuse_repeated(overrides: list[Override]) -> None:
 
 def _refuse(override: Override, text: str) -> None:
     key = override.key_or_group
+    _refuse_interpolation(text)
     if key.startswith(HYDRA):
-        _refuse_plugin(override)
-        return
+        return  # see `launchers`
+    if override.package is not None:
+        raise UserError(f"{text!r}: expected {key}=...; remove the @")
     try:
         if not _values(override):
             raise UserError(f"{text} is an empty sweep: expected at least one value")
@@ -166,7 +166,7 @@ def _refuse(override: Override, text: str) -> None:
         raise UserError(
             f"{key}: there is no such setting{nearest(key, settings() | set(groups()))}"
         )
-    elif override.is_add():
+    elif override.is_add() or override.is_force_add():
         raise UserError(f"{text!r}: the setting exists; write it without the +")
     if key == "trial":
         for value in _values(override):
@@ -174,48 +174,29 @@ def _refuse(override: Override, text: str) -> None:
                 raise UserError(
                     f"{value}: expected a whole number from 0 up, or a sweep: -m 'trial=range(25)'"
                 )
+            if int(value.partition("=")[2]) > LARGEST:
+                raise UserError(f"{value}: expected at most {LARGEST}")
 
 
-def _refuse_plugin(override: Override) -> None:
-    key = override.key_or_group
-    if key == "hydra/sweeper":
+def _refuse_interpolation(text: str) -> None:
+    """Refuse interpolations whose value another moment, trial or process may see otherwise."""
+    inner = re.findall(r"\$\{([^${}]*)\}", text)
+    nested = "${" in re.sub(r"\$\{[^${}]*\}", "", text)
+    for name in inner:
+        environment = re.fullmatch(r"oc\.env:\w+(,.*)?", name)
+        setting = re.fullmatch(r"([a-z]\w*)(\.\w+)*", name)
+        stable = setting and setting[1] in _top() - {"trial", "plan", "experiment", "artefact"}
+        nested |= not (environment or stable)
+    if nested:
         raise UserError(
-            f"{key}={override.value()}: expected none; sweeps and experiments are this project's "
-            "own, remove it"
-        )
-    if key == "hydra.job.chdir" and override.value():
-        raise UserError(f"{key}=true would move paths.results with each trial; remove it")
-    if key == "hydra/launcher" and str(override.value()) not in launchers():
-        raise UserError(
-            f"{key}={override.value()}: expected {one_of(sorted(launchers()))}"
-            f"{nearest(str(override.value()), launchers())}"
+            f"{text!r}: an interpolation that may differ between trials, or between now and the "
+            "next time, would split a cell or lose its trials: expected a value, "
+            "${another.setting} or ${oc.env:NAME}"
         )
 
 
-def launchers() -> set[str]:
-    """Every choice of hydra/launcher."""
-    return {path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml")} | BUILT_IN
-
-
-def _refuse_unknown(hydra: list[Override]) -> None:
-    """Refuse what Hydra and the chosen launcher do not know: they would, but with a traceback."""
-    if not hydra:
-        return
-    plugins = [str(item.input_line) for item in hydra if "/" in item.key_or_group]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        plain = OmegaConf.to_container(
-            compose("config", plugins, return_hydra_config=True).hydra, resolve=False
-        )
-        known = set(_flatten(plain, "hydra."))
-        for item in hydra:
-            key, line = item.key_or_group, str(item.input_line)
-            try:
-                compose("config", list({*plugins, line}), return_hydra_config=True)
-            except (HydraException, OmegaConfBaseException) as error:
-                reason = " ".join(str(error.__cause__ or error).splitlines()[:1])
-                if key not in known:
-                    reason = f"there is no such setting{nearest(key, known)}"
-                raise UserError(f"{line}: {reason}") from None
+def _top() -> set[str]:
+    return {key.partition(".")[0] for key in settings()}
 
 
 def _choices(override: Override) -> list[str]:
@@ -234,7 +215,10 @@ def expand(overrides: list[Override]) -> list[list[str]]:
     """
     own = [item for item in overrides if not item.key_or_group.startswith(HYDRA)]
     own.sort(key=lambda item: item.key_or_group == "trial")
-    return [list(job) for job in itertools.product(*(_values(item) for item in own))]
+    values = [_values(item) for item in own]
+    if (count := math.prod(map(len, values))) > MOST:
+        raise UserError(f"{count:,} combinations of sweeps are more than {MOST:,}: ask for fewer")
+    return [list(job) for job in itertools.product(*values)]
 
 
 def _values(override: Override) -> list[str]:

@@ -72,7 +72,9 @@ def name(resolved: Resolved) -> str:
         parts.insert(0, config.data.name)
     if config.scale.name != "paper":
         parts.append(config.scale.name)
-    parts += [re.sub(r"[^\w.+]+", "_", part)[:24].strip("_") for part in _changed(config)]
+    parts += [
+        re.sub(r"[^\w.+]+", "_", part, flags=re.ASCII)[:24].strip("_") for part in _changed(config)
+    ]
     return "-".join(parts)[:LONGEST]
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from chandir.harness import cell
-from chandir.harness.arguments import CONF, expand, groups, owners, parse, read
+from chandir.harness.arguments import CONF, MOST, expand, groups, owners, parse, read
 from chandir.harness.errors import UserError, one_of
 from chandir.harness.resolve import Resolved, resolve
 
@@ -60,9 +60,12 @@ def jobs(arguments: tuple[str, ...]) -> list[Job]:
     settings = [item for item in overrides if item.key_or_group != "trial"]
     trials = [item for item in overrides if item.key_or_group == "trial"]
     asked = [int(job[0].partition("=")[2]) for job in expand(trials) if job]
+    lines = expand(settings)
+    if (count := len(lines) * max(1, len(asked))) > MOST:
+        raise UserError(f"{count:,} trials are more than {MOST:,}: ask for fewer at a time")
     found: dict[Path, Job] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for line in expand(settings):
+        for line in lines:
             for overrides_of_cell, count in _cells(line):
                 of_cell = tuple(overrides_of_cell)
                 resolved = resolve(composed(of_cell))

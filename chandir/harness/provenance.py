@@ -23,7 +23,7 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 # The harness's others: how trials are asked for, started, watched, claimed and written down.
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
-    *("attempt", "launch"),
+    *("attempt", "launch", "launchers", "limits", "questions", "environment"),
     *("files", "output", "record", "provenance", "numerics", "progress"),
     *("summary", "tracker", "mirror", "wording"),
 }

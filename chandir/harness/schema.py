@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from chandir.harness import limits
 from chandir.harness.errors import UserError
 from chandir.harness.wording import sentence
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Text = Annotated[str, Field(min_length=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(limits.single)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(limits.single)]
+Strength = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(limits.strength)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(limits.strength)]
+BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(limits.below_one)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(limits.text)]
+Place = Annotated[Text, AfterValidator(limits.place)]
+Folder = Annotated[Place, AfterValidator(limits.expanded)]
 Direction = Literal["output", "input", "rasterized"]
 Scope = Literal["conv", "all"]
 
@@ -48,7 +54,7 @@ class H0Lambda(Built):
     name: Literal["h0_lambda"]
     direction: Direction
     scope: Scope
-    lam: NotNegative
+    lam: Weight
 
 
 class Sobolev(Built):
@@ -57,9 +63,9 @@ class Sobolev(Built):
     name: Literal["sobolev"]
     direction: Direction
     scope: Scope
-    lam: Positive
-    weight: NotNegative
-    h0_scale: NotNegative
+    lam: Strength
+    weight: Weight
+    h0_scale: Weight
 
 
 class H0Mean(Built):
@@ -70,7 +76,7 @@ class H0Mean(Built):
 
     name: Literal["h0_mean"]
     scope: Scope
-    lam: NotNegative
+    lam: Weight
 
 
 class H0Norm(Built):
@@ -79,9 +85,9 @@ class H0Norm(Built):
     name: Literal["h0_norm"]
     direction: Direction
     scope: Scope
-    lam: Positive
-    weight: NotNegative
-    h0_scale: NotNegative
+    lam: Strength
+    weight: Weight
+    h0_scale: Weight
 
 
 Metric = H0 | H0Lambda | Sobolev | H0Mean | H0Norm
@@ -104,7 +110,7 @@ class LS(Sgd):
     """SGD on Laplacian-smoothed gradients."""
 
     name: Literal["LS"]  # type: ignore[assignment]
-    sigma: NotNegative
+    sigma: Weight
     direction: Direction
     scope: Scope
 
@@ -205,7 +211,7 @@ class Scale(Node):
 class Data(Node):
     """Where the data is and how far it is trusted."""
 
-    root: Text
+    root: Place
     source: Literal["real", "synthetic"]
     verify: bool
     name: Literal["mnist", "fashion-mnist"] | None
@@ -221,8 +227,8 @@ class Checkpoint(Node):
 class Paths(Node):
     """Where run folders go, and the page at the end of a sweep."""
 
-    results: Text
-    page: Text | None
+    results: Folder
+    page: Folder | None
 
 
 class NoTracker(Node):
@@ -259,11 +265,11 @@ class Config(Node):
     tracker: Annotated[NoTracker | Wandb, Field(discriminator="name")]
     trial: Annotated[int, Field(ge=0)]
     data: Data
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:(0|[1-9]\d?))?)$")]
     precision: Literal["fp32", "tf32", "bf16"]
     determinism: Literal["fast", "reproducible", "exact", "portable"]
     graphs: Literal["auto", True, False]
-    threads: Count
+    threads: Threads
     on_error: Literal["continue", "stop"]
     on_change: Literal["refuse", "restart", "continue"]
     plan: bool
@@ -280,6 +286,9 @@ def check(composed: dict[str, Any]) -> Config:
         UserError: naming each bad setting, its value, what was expected and the nearest valid name.
     """
     try:
-        return Config.model_validate(composed)
+        config = Config.model_validate(composed)
     except ValidationError as error:
         raise UserError("\n".join(sentence(problem) for problem in error.errors())) from None
+    if absurd := next(limits.absurd(composed), None):
+        raise UserError(absurd)
+    return config

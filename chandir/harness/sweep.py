@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from chandir.harness import cell, portable, signals, summary
+from chandir.harness import cell, launchers, portable, signals, summary
 from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
 from chandir.harness.attempt import attempt
 from chandir.harness.errors import UserError
@@ -18,7 +19,7 @@ from chandir.harness.plan import Job, jobs
 from chandir.harness.record import Record
 
 SWEEP = ("-m", "--multirun")
-SLURM = re.compile(r"hydra/launcher=.*slurm")
+CROWD = 8  # threads for each core: more only wait for each other
 
 
 def prepare(arguments: list[str]) -> list[Job]:
@@ -44,7 +45,7 @@ def prepare(arguments: list[str]) -> list[Job]:
     planned = jobs(tuple(item for item in overrides if not item.startswith(HYDRA)))
     _check_launcher(parsed, planned, len(planned) > 1 or any(flag in SWEEP for flag in arguments))
     if planned[0].resolved.config.plan:
-        _check_settings(planned)
+        _check_settings(parsed, planned)
     scale = planned[0].resolved.config.scale
     asked = [job for it in parsed if it.key_or_group == "trial" for job in expand([it])]
     if scale.trials is not None and len(asked) > scale.trials:
@@ -71,6 +72,7 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
         with signals.listening():
             pending = [job for job in planned if not Record(job.folder).complete]
             _hold_instructions(pending)
+            _check_machine(planned, arguments)
             _check_needs(pending, arguments)
             if len(pending) < len(planned):
                 done = len(planned) - len(pending)
@@ -96,19 +98,14 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
 
 
 def _check_launcher(parsed: list[Override], planned: list[Job], sweep: bool) -> None:
-    """Refuse what the local launcher would ignore."""
+    """Refuse what the launcher would ignore."""
     for item in parsed:
         key = item.key_or_group
-        alone = key == "hydra/launcher" and item.value() not in ("local", "basic")
-        if not sweep and (alone or key.startswith("hydra.launcher.")):
+        alone = key == launchers.GROUP and item.value() not in ("local", "basic")
+        if not sweep and (alone or key.startswith(launchers.SETTING)):
             raise UserError(f"{item.input_line} has no effect on one trial; add -m, or remove it")
-        if key not in ("hydra.launcher.workers", "hydra.launcher.stack"):
-            continue
-        value = item.value()
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise UserError(f"{item.input_line}: expected a whole number, or 0, which chooses")
         levels = {job.resolved.config.determinism for job in planned} - {"fast"}
-        if key.endswith("stack") and value > 1 and levels:
+        if key == f"{launchers.SETTING}stack" and item.value() not in (0, 1) and levels:
             raise UserError(
                 f"{item.input_line} has no effect with determinism={levels.pop()}, which fixes the "
                 "bits of a trial alone: expected determinism=fast; set it, or remove the stack"
@@ -145,12 +142,51 @@ def _check_folders(pending: list[Job]) -> None:
             ) from None
 
 
-def _check_settings(planned: list[Job]) -> None:
-    """Build each task, without its data: constructors refuse what the schema cannot."""
+def _check_settings(parsed: list[Override], planned: list[Job]) -> None:
+    """Build each task and network that the command line changes, without data.
+
+    Constructors refuse what the schema cannot. The files' own settings need no such look, which
+    takes seconds, for it imports torch.
+    """
+    groups = {item.key_or_group.partition(".")[0] for item in parsed if "." in item.key_or_group}
+    if not groups & {"task", "model"}:
+        return
     from chandir.harness import data
 
-    for config in {str(job.resolved.config.task): job.resolved.config for job in planned}.values():
+    configs = [job.resolved.config for job in planned]
+    for config in {id(each.task): each for each in configs}.values():
         data.build(config)
+    if "model" in groups:
+        for config in {id(each.model): each for each in configs}.values():
+            data.check_network(config)
+
+
+def _check_machine(planned: list[Job], arguments: list[str]) -> None:
+    """Refuse what this machine does not have, also where every trial is complete.
+
+    Raises:
+        UserError: for a device that is not there, a launcher without its program, more threads
+            than cores can serve.
+    """
+    launchers.check_installed(arguments)
+    if launchers.elsewhere(arguments):
+        return
+    configs = {id(job.resolved.config.task): job.resolved.config for job in planned}.values()
+    workers = [item for item in arguments if item.startswith(f"{launchers.SETTING}workers=")]
+    asked = int(workers[0].partition("=")[2]) if workers else 1
+    cores = len(os.sched_getaffinity(0))
+    threads = max(config.threads for config in configs) * max(1, min(asked, len(planned)))
+    if threads > CROWD * cores:
+        given = " ".join([*workers, f"threads={max(config.threads for config in configs)}"])
+        raise UserError(
+            f"{given}: {threads} threads on {cores} cores only wait for each other: expected at "
+            f"most {CROWD * cores} at a time"
+        )
+    for config in configs:
+        if config.device.startswith("cuda"):
+            from chandir.harness import devices
+
+            devices.select(config)
 
 
 def _hold_instructions(pending: list[Job]) -> None:
@@ -179,7 +215,7 @@ def _check_needs(pending: list[Job], arguments: list[str]) -> None:
 
     from chandir.harness import data, devices, graph, stack
 
-    elsewhere = any(SLURM.match(item) for item in arguments)
+    elsewhere = launchers.elsewhere(arguments)
     lanes = [item for item in arguments if re.fullmatch(r"hydra\.launcher\.stack=[1-9]\d*", item)]
     _check_folders(pending)
     configs = [job.resolved.config for job in pending]

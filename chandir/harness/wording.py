@@ -11,6 +11,7 @@ EXPECTATIONS = {
     "greater_than": "a number greater than {gt:g}",
     "greater_than_equal": "a number from {ge:g} up",
     "less_than": "a number less than {lt:g}",
+    "less_than_equal": "a number up to {le:,}",
     "model_type": "settings of its own: name them one by one",
     "model_attributes_type": "settings of its own: name them one by one",
     "string_pattern_mismatch": "auto, cpu, cuda or cuda:N",  # device is the one that has a pattern

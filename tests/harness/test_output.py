@@ -45,7 +45,7 @@ def test_closed_streams_stop_no_trial(tmp_path: Path) -> None:
         (("-m", "trial=range(0,1000000000)"), "1,000,000,000 values are more than 100,000"),
         (("paths.results=/proc/none",), "paths.results=/proc/none: No such file or directory"),
         (("task.train_size=1.5",), "train_size=1.5: expected a whole number"),
-        (("hydra.job.chdir=true",), "hydra.job.chdir=true would move paths.results"),
+        (("hydra.job.chdir=true",), "only hydra/launcher and those of hydra.launcher.* can be set"),
         (("task=pascalvoc", "optimizer.reset_momentum=true"), "task.schedule.name=cosine has none"),
     ],
 )
