@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tasks.photographs import MAPS, rgb, turn, upright
+
 NAME = "Cityscapes"
 IMAGES = {"train": 2975, "val": 500}  # of its splits
 LABELS = 35  # channels of the followed code: labelIds 0 to 33, and 34, which no map holds
@@ -46,6 +48,8 @@ def find(root: Path, split: str) -> list[Files]:
     folder = root / "leftImg8bit" / split
     found, lost = [], []
     for image in sorted(folder.glob("*/*_leftImg8bit.png")):
+        if image.name.startswith("."):  # a Mac's copy leaves these beside files
+            continue
         name = image.name.removesuffix("_leftImg8bit.png")
         maps = root / "gtFine" / split / image.parent.name
         label = maps / f"{name}_gtFine_labelIds.png"
@@ -102,12 +106,22 @@ def read(files: list[Files], height: int, width: int) -> Tensor:
 def _sample(paths: Files, height: int, width: int) -> np.ndarray[Any, Any]:
     from PIL import Image
 
+    label_size = _open(paths[1], lambda image: image.size)
+
     def resized(image: Any) -> Any:
-        return image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC), image.size
+        turned = upright(image, turn(paths[0], image, label_size))
+        whole = rgb(paths[0], turned)
+        return whole.resize((width, height), Image.Resampling.BICUBIC), whole.size
 
     photograph, size = _open(paths[0], resized)
     maps = []
     for path in paths[1:]:
+        mode = _open(path, lambda image: image.mode)
+        if mode not in MAPS:
+            raise ValueError(
+                f"{path}: an image of mode {mode}: expected one whole number per "
+                "pixel, mode L or I;16"
+            )
         plane = _open(path, np.asarray)
         if plane.shape != size[::-1]:
             raise ValueError(
@@ -134,10 +148,18 @@ def _open(path: Path, use: Callable[[Any], Any]) -> Any:
     try:
         with Image.open(path) as image:
             return use(image)
+    except ValueError as error:
+        if str(path) in str(error):  # ours
+            raise
+        raise _damaged(path, error) from error
     except Exception as error:  # decoding damaged bytes raises nearly anything
-        raise ValueError(
-            f"{path}: not a whole image ({type(error).__name__}: {error}); fetch it again"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: not a whole image ({type(error).__name__}: {error}); fetch it again"
+    )
 
 
 def edges(instance: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

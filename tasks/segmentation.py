@@ -116,6 +116,8 @@ class Segmentation(ABC):
         """Fingerprint the data and move it to the device."""
         from segmentation_models_pytorch.losses import LovaszLoss  # here, for it takes seconds
 
+        _check_classes(scenes.labels, "train_set", 2, self.num_classes)
+        _check_classes(test_scenes.labels, "test_set", 1, self.num_classes)
         self.train_size, self.test_size = len(scenes), len(test_scenes)
         checksums = scenes.checksum() + test_scenes.checksum()
         self.checksum = hashlib.sha256(checksums.encode()).hexdigest()
@@ -216,6 +218,19 @@ class Segmentation(ABC):
         with torch.no_grad():
             predictions = _averaged(model, self._prepared(windows)[0]).argmax(1)
         save(grid(windows, predictions), folder / "samples.png")
+
+
+def _check_classes(labels: Tensor, which: str, least: int, num_classes: int) -> None:
+    """Refuse label maps with nothing to tell apart, on which a loss is 0 and no score finite."""
+    pixels = torch.bincount(labels, minlength=VOID + 1)
+    classes = [k for k in range(num_classes) if pixels[k]]
+    if len(classes) < least or (which == "test_set" and classes == [0]):
+        held = [f"{k} ({pixels[k] / len(labels):.0%})" for k in (*classes, VOID) if pixels[k]]
+        raise ValueError(
+            f"task.{which}: its label maps hold {' and '.join(held)} alone, of classes 0 to "
+            f"{num_classes - 1}, where {VOID} is no class: expected {least} classes at least, "
+            f"one of them not 0; number the classes from 0, {VOID} as 1 if it is the second one"
+        )
 
 
 def _averaged(model: nn.Module, images: Tensor) -> Tensor:

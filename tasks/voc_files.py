@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +20,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tasks import photographs
 from tasks.segmentation_scenes import VOID, Scenes
 
+Head = tuple[int, int, int]  # height, width, EXIF orientation to apply
 AUGMENTED = "SegmentationClassAug"
 
 
@@ -46,9 +51,9 @@ def names(voc: Path, split: str) -> list[str]:
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         raise FileNotFoundError(f"{path}: no such list of pictures; lists there: {there}")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    found = [line.strip() for line in lines if line.strip()]
-    bad = next((name for name in found if len(name.split()) > 1 or Path(name).suffix), None)
+    found = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    pictures = voc / "JPEGImages"
+    bad = next((n for n in found if _no_name(n) and not (pictures / f"{n}.jpg").is_file()), None)
     if bad is not None or not found:
         raise ValueError(
             f"{path}: {f'{bad!r}' if bad else 'empty'}; expected one name without ending per line, "
@@ -58,6 +63,25 @@ def names(voc: Path, split: str) -> list[str]:
         twice = next(name for name in found if found.count(name) > 1)
         raise ValueError(f"{path}: {twice} is there twice; expected each picture once")
     return found
+
+
+def _text(path: Path) -> str:
+    """A list's text: UTF-8, or what its first bytes say."""
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not a text in UTF-8 or UTF-16 ({error.reason} at byte {error.start}): save "
+            "it as UTF-8"
+        ) from None
+
+
+def _no_name(line: str) -> bool:
+    """Whether a line looks like a file's name, or a row of ImageSets/Main: a name and a number."""
+    ending = Path(line).suffix.lower() in (".jpg", ".jpeg", ".png")
+    return ending or re.fullmatch(r"\S+\s+-?\d", line) is not None
 
 
 def augmented(voc: Path) -> Path:
@@ -92,7 +116,7 @@ def pairs(voc: Path, split: str, held_out: str | None = None) -> list[Pair]:
     folder = augmented(voc) if "aug" in split else voc / "SegmentationClass"
     others = set(names(voc, held_out)) if held_out is not None else set()
     if split == "aug" and held_out is not None:
-        chosen = sorted({path.stem for path in folder.glob("*.png")} - others)
+        chosen = sorted({path.stem for path in folder.glob("[!.]*.png")} - others)
     else:
         chosen = names(voc, split)
         if shared := [name for name in chosen if name in others]:
@@ -121,7 +145,8 @@ def read(found: Sequence[Pair], num_classes: int) -> Scenes:
     """
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         # From the files' heads: sizes say how much memory to take.
-        sizes = torch.tensor(list(pool.map(_size, found)), dtype=torch.int64)
+        heads = list(pool.map(_head, found))
+        sizes = torch.tensor([head[:2] for head in heads], dtype=torch.int64)
         areas = sizes.prod(1)
         total = int(areas.sum())
         scenes = Scenes(
@@ -132,9 +157,9 @@ def read(found: Sequence[Pair], num_classes: int) -> Scenes:
         )
         pixels, labels = scenes.pixels.numpy(), scenes.labels.numpy()
 
-        def decode(pair: Pair, start: int, area: int) -> None:
-            pixels[start : start + area] = _decoded(pair.image, "RGB").reshape(-1, 3)
-            mask = _decoded(pair.mask, None).reshape(-1)
+        def decode(pair: Pair, start: int, area: int, head: Head) -> None:
+            pixels[start : start + area] = _photograph(pair.image, head[2]).reshape(-1, 3)
+            mask = _decoded(pair.mask).reshape(-1)
             wrong = mask[(mask >= num_classes) & (mask != VOID)]
             if len(wrong):
                 raise ValueError(
@@ -143,38 +168,57 @@ def read(found: Sequence[Pair], num_classes: int) -> Scenes:
                 )
             labels[start : start + area] = mask
 
-        list(pool.map(decode, found, scenes.starts.tolist(), areas.tolist()))
+        list(pool.map(decode, found, scenes.starts.tolist(), areas.tolist(), heads))
     return scenes
 
 
-def _size(pair: Pair) -> tuple[int, int]:
-    sizes = []
-    for path in (pair.image, pair.mask):
-        try:
-            with Image.open(path) as image:
-                sizes.append(image.size)
-                mode = image.mode
-        except Exception as error:  # damaged heads raise nearly anything
-            raise _undecodable(path, error) from error
-    if sizes[0] != sizes[1]:
+def _head(pair: Pair) -> Head:
+    """Height, width, and the EXIF orientation to apply."""
+    with _opened(pair.mask) as image:
+        mode, size = image.mode, image.size
+    with _opened(pair.image) as image:
+        orientation = photographs.turn(pair.image, image, size)
+        width, height = image.size
+    if orientation in photographs.TURNED:
+        width, height = height, width
+    if (width, height) != size:
         raise ValueError(
-            f"{pair.image} has {sizes[0][0]}x{sizes[0][1]} pixels, its label map {pair.mask} "
-            f"{sizes[1][0]}x{sizes[1][1]}; expected the same: copy both anew"
+            f"{pair.image} has {width}x{height} pixels, its label map {pair.mask} "
+            f"{size[0]}x{size[1]}; expected the same: copy both anew"
         )
-    if mode not in ("P", "L"):
+    if mode not in ("P", "L", "1"):
         raise ValueError(
-            f"{pair.mask}: an image of mode {mode}; expected a label map, mode P or L, whose pixel "
-            "values are the classes: convert the colours to class numbers"
+            f"{pair.mask}: an image of mode {mode}; expected a label map, mode P, L or 1, whose "
+            "pixel values are the classes: convert the colours to class numbers"
         )
-    return sizes[0][1], sizes[0][0]
+    return height, width, orientation
 
 
-def _decoded(path: Path, mode: str | None) -> np.ndarray:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert(mode) if mode else image)
-    except Exception as error:
+        image = Image.open(path)
+    except Exception as error:  # damaged heads raise nearly anything
         raise _undecodable(path, error) from error
+    with image:
+        yield image
+
+
+def _photograph(path: Path, orientation: int) -> np.ndarray:
+    with _opened(path) as image:
+        try:
+            image.load()
+        except Exception as error:
+            raise _undecodable(path, error) from error
+        return np.asarray(photographs.rgb(path, photographs.upright(image, orientation)))
+
+
+def _decoded(path: Path) -> np.ndarray:
+    with _opened(path) as image:
+        try:
+            return np.asarray(image).astype(np.uint8)
+        except Exception as error:
+            raise _undecodable(path, error) from error
 
 
 def _undecodable(path: Path, error: Exception) -> ValueError:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from itertools import product
 from types import SimpleNamespace
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from torchvision.datasets import CIFAR10
 from torchvision.transforms import functional as vision
 
-from tasks.cifar10 import NORMALISATIONS, Cifar10, read, write_synthetic
+from tasks.cifar10 import NORMALISATIONS, Batch, Cifar10, read, write_synthetic
 
 
 def data(root, source="real", verify=True):
@@ -195,3 +197,35 @@ def test_read_joins_files_in_order(root):
 def test_unknown_normalisation():
     with pytest.raises(ValueError, match=r"task.normalisation='imagenet'.*\['ls', 'cifar10'\]"):
         Cifar10(normalisation="imagenet")
+
+
+class Bomb:
+    """A pickle of it makes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("source", ["real", "synthetic"])
+def test_a_batch_that_holds_code_is_refused_and_never_run(root, tmp_path, source):
+    task = Cifar10()
+    if source == "synthetic":
+        task.load(data(root, "synthetic"), "cpu")
+    folder = root / ("synthetic" if source == "synthetic" else "") / "cifar-10-batches-py"
+    bomb = tmp_path / "executed"
+    (folder / "data_batch_1").write_bytes(pickle.dumps({"labels": [0], "data": Bomb(bomb)}))
+    with pytest.raises(ValueError, match=r"data_batch_1: not a batch.*io.open is no data"):
+        task.load(data(root, source, verify=source == "synthetic"), "cpu")
+    assert not bomb.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_batch_of_any_protocol_is_read(protocol):
+    content = {"labels": [1, 2], "data": np.arange(6, dtype=np.uint8).reshape(2, 3)}
+    file = io.BytesIO(pickle.dumps(content, protocol=protocol))
+    found = Batch(file, encoding="latin1").load()
+    assert found["labels"] == [1, 2]
+    assert np.array_equal(found["data"], content["data"])

@@ -110,7 +110,7 @@ def test_labels_of_nothing_have_the_last_channel(root: Path) -> None:
         ("label", None, "not a whole image"),
         ("instance", b"", "not a whole image"),
         ("label", np.full((128, 256), 60, np.uint8), "label 60: expected .* 0 to 34"),
-        ("label", np.zeros((128, 256, 3), np.uint8), "a map of 128 x 256 x 3.*one number"),
+        ("label", np.zeros((128, 256, 3), np.uint8), "mode RGB: expected one whole number"),
         ("label", np.zeros((64, 256), np.uint8), "a map of 64 x 256, .* has 128 x 256"),
         ("instance", np.zeros((128, 128), np.uint16), "a map of 128 x 128"),
         ("image", np.zeros((128, 512, 3), np.uint8), "has 128 x 512"),
