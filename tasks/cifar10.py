@@ -99,8 +99,8 @@ class Cifar10(Classification):
         def missing() -> list[str]:
             return [str(path.relative_to(root)) for path in train | test if not path.is_file()]
 
-        def download() -> None:
-            CIFAR10(str(root), download=True)
+        def download(into: str) -> None:
+            CIFAR10(into, download=True)
 
         if data.source == "synthetic":
             write_synthetic(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import shutil
 import socket
 from collections.abc import Callable, Iterable
 from http.client import HTTPException
@@ -15,18 +16,19 @@ TIMEOUT = 10.0  # seconds without an answer after which a server counts as out o
 def fetch(
     root: Path,
     missing: Callable[[], list[str]],
-    download: Callable[[], object],
+    download: Callable[[str], object],
     elsewhere: str = "",
 ) -> None:
     """Have the files that are missing downloaded, by one process at a time.
 
     Trials that start together wait for the one that downloads, and then find the files there and
-    whole.
+    whole: they come into a folder of their own, which a download that was killed or brought
+    something else leaves to the next one to remove, and move to their place when all are there.
 
     Args:
         root: folder that holds the data set; made if need be.
         missing: names the files that are not there; asked again once it is this process's turn.
-        download: torchvision's own download, which verifies what it fetched.
+        download: torchvision's own download into a root, which verifies what it fetched.
         elsewhere: another way to the files, for the message; ends in a comma.
 
     Raises:
@@ -44,7 +46,7 @@ def fetch(
             with path.open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if missing():
-                    patiently(download)
+                    _bring(root, missing(), download)
     except (OSError, RuntimeError, HTTPException) as error:
         cause = error
     if names := missing():
@@ -54,6 +56,21 @@ def fetch(
             f"them with data.root, {elsewhere}connect to a network, or take data.source=synthetic "
             "for a small stand-in"
         ) from cause
+
+
+def _bring(root: Path, names: list[str], download: Callable[[str], object]) -> None:
+    """Download into a draft of the root, and move what is missing from there."""
+    draft = root / ".download"
+    shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
+    draft.mkdir()
+    try:
+        patiently(lambda: download(str(draft)))
+        for name in names:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            if (draft / name).exists() and not (root / name).exists():
+                (draft / name).rename(root / name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def patiently(download: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import struct
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,13 @@ class MnistSwap(Classification):
                 if not (folder / name).is_file()
             ]
 
-        unpack(folder)
-        fetch(root, missing, lambda: dataset(str(root), download=True), ELSEWHERE[data.name])
+        damaged = unpack(folder)
+        try:
+            fetch(root, missing, lambda into: dataset(into, download=True), ELSEWHERE[data.name])
+        except FileNotFoundError as error:
+            if damaged is not None:  # half of a download, or a damaged copy: both are the reason
+                raise ValueError(f"{damaged}; nor could it be downloaded: {error}") from error
+            raise
         if data.source == "real":
             check(folder, DIGESTS[data.name] if data.verify else ())
         self.mean, self.std = ((value,) for value in NORMALISATIONS[data.name])
@@ -129,25 +135,25 @@ class MnistSwap(Classification):
         self.hold(sets[0], sets[1], device)
 
 
-def unpack(folder: Path) -> None:
+def unpack(folder: Path) -> str | None:
     """Unpack what is there in compressed form only, as a copy from elsewhere may be.
 
-    Raises:
-        ValueError: for a file that is no gzip, or a truncated one.
+    Returns:
+        What is wrong with the first file that is no gzip, or a truncated one; None if none is.
     """
+    wrong = None
     for name in FILES:
         packed = folder / f"{name}.gz"
         if packed.is_file() and not (folder / name).is_file():
             try:
                 content = gzip.decompress(packed.read_bytes())
-            except (OSError, EOFError) as error:
-                raise ValueError(
-                    f"{packed}: not a whole gzip file ({error}); delete it to have it downloaded "
-                    "again, or copy it anew"
-                ) from error
+            except (OSError, EOFError, zlib.error) as error:
+                wrong = wrong or f"{packed}: not a whole gzip file ({error}); copy it anew"
+                continue
             draft = folder / f".{name}.tmp"
             draft.write_bytes(content)
             draft.rename(folder / name)
+    return wrong
 
 
 def check(folder: Path, digests: Sequence[str]) -> None:

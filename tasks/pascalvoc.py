@@ -110,7 +110,7 @@ class PascalVoc(Segmentation):
         def missing() -> list[str]:
             return [str((voc / n).relative_to(root)) for n in needed if not (voc / n).is_dir()]
 
-        fetch(root, missing, lambda: VOCSegmentation(str(root), download=True))
+        fetch(root, missing, lambda into: VOCSegmentation(into, download=True))
 
     def _reduced(self, key: str, found: list[Pair]) -> list[Pair]:
         size = self._sizes[key]

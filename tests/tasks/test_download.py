@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from http.client import IncompleteRead
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -13,16 +14,16 @@ from tasks.download import TIMEOUT, fetch, verify
 
 
 def test_nothing_is_downloaded_when_nothing_is_missing(tmp_path):
-    fetch(tmp_path / "untouched", lambda: [], lambda: pytest.fail("downloaded"))
+    fetch(tmp_path / "untouched", lambda: [], lambda into: pytest.fail("downloaded"))
     assert not (tmp_path / "untouched").exists()
 
 
 def test_a_silent_server_is_given_up(tmp_path):
     seen = []
 
-    def download():
+    def download(into):
         seen.append(socket.getdefaulttimeout())
-        (tmp_path / "root" / "file").touch()
+        Path(into, "file").touch()
 
     fetch(tmp_path / "root", lambda: [] if seen else ["file"], download)
     assert seen == [TIMEOUT]
@@ -33,7 +34,7 @@ def test_a_silent_server_is_given_up(tmp_path):
     "error", [URLError("unreachable"), RuntimeError("corrupted"), IncompleteRead(b"")]
 )
 def test_failures_say_what_to_do(tmp_path, error):
-    def download():
+    def download(into):
         raise error
 
     message = r"a.bin.*data.root=.*data.source=synthetic"
@@ -47,12 +48,12 @@ def test_failures_say_what_to_do(tmp_path, error):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match=r"a.bin.*Not a directory"):
-        fetch(tmp_path / "file" / "root", lambda: ["a.bin"], lambda: None)
+        fetch(tmp_path / "file" / "root", lambda: ["a.bin"], lambda into: None)
 
 
 def test_a_download_that_brings_something_else(tmp_path):
     with pytest.raises(FileNotFoundError, match="it brought other files"):
-        fetch(tmp_path, lambda: ["a.bin"], lambda: None)
+        fetch(tmp_path, lambda: ["a.bin"], lambda into: None)
 
 
 def test_trials_that_start_together_download_once(tmp_path):
@@ -66,9 +67,9 @@ def test_trials_that_start_together_download_once(tmp_path):
             both.wait()  # both have found the file missing
         return names
 
-    def download():
+    def download(into):
         downloads.append(threading.get_ident())
-        file.touch()
+        Path(into, "a.bin").touch()
 
     threads = [threading.Thread(target=fetch, args=(tmp_path, missing, download)) for _ in range(2)]
     for thread in threads:
@@ -85,12 +86,12 @@ def test_files_still_being_unpacked_are_waited_for(tmp_path):
         return [] if file.exists() else ["a.bin"]
 
     def other():
-        fetch(tmp_path, missing, lambda: pytest.fail("downloaded"))
+        fetch(tmp_path, missing, lambda into: pytest.fail("downloaded"))
         read.append(file.read_text())
 
     second = threading.Thread(target=other)
 
-    def download():
+    def download(into):
         file.write_text("half")
         second.start()
         second.join(0.3)  # long enough to read half a file, if nothing held it back
@@ -99,6 +100,39 @@ def test_files_still_being_unpacked_are_waited_for(tmp_path):
     fetch(tmp_path, missing, download)
     second.join(60)
     assert read == ["whole"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("HTML in place of gzip"), KeyboardInterrupt()])
+def test_half_of_a_download_is_never_in_place(tmp_path, error):
+    """Whatever ends it, the next run starts from what was there before."""
+
+    def download(into):
+        Path(into, "a.bin").write_text("half")
+        raise error
+
+    with pytest.raises((FileNotFoundError, KeyboardInterrupt)):
+        fetch(tmp_path, lambda: ["a.bin"], download)
+    assert [path.name for path in tmp_path.iterdir()] == [".download.lock"]
+
+
+def test_what_a_killed_download_left_is_removed_and_a_file_that_is_there_kept(tmp_path):
+    (tmp_path / ".download").mkdir()
+    (tmp_path / ".download" / "raw").write_text("half")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "mine").write_text("mine")
+
+    def missing():
+        return [name for name in ("raw/a", "raw/b") if not (tmp_path / name).exists()]
+
+    def download(into):
+        Path(into, "raw").mkdir()
+        for name in ("a", "b", "mine"):
+            Path(into, "raw", name).write_text("new")
+
+    fetch(tmp_path, missing, download)
+    found = {path.name: path.read_text() for path in (tmp_path / "raw").iterdir()}
+    assert found == {"a": "new", "b": "new", "mine": "mine"}
+    assert not (tmp_path / ".download").exists()
 
 
 def test_md5s(tmp_path):
