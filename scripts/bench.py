@@ -3,8 +3,8 @@
     python scripts/bench.py metric
     python scripts/bench.py WHAT --help
 
-WHAT is metric, step, pack, start or project (a file of scripts/benchmarks). Each prints ratios of
-times that were taken in turn in one run, and the limits that they should be held against;
+WHAT is metric, step, pack, start, plan or project (a file of scripts/benchmarks). They print ratios
+of times that were taken in turn in one run, and the limits that they should be held against;
 ``--json FILE`` writes them beside the hardware, the versions and the commit. ``targets FOLDER``
 holds such files against the project's targets.
 """
@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHMARKS = ("metric", "step", "pack", "start", "project", "targets")
+BENCHMARKS = ("metric", "step", "pack", "start", "project", "plan", "targets")
 
 
 def main(arguments: list[str]) -> int:

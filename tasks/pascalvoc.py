@@ -9,7 +9,7 @@ import torch
 
 from tasks import voc_synthetic
 from tasks.download import fetch
-from tasks.segmentation import Segmentation
+from tasks.segmentation import Segmentation, check_classes
 from tasks.voc_files import Pair, augmented, pairs, read
 
 VOC = "VOC2012"
@@ -94,11 +94,11 @@ class PascalVoc(Segmentation):
         if data.source == "real" and data.verify and self.data_set == VOC:
             _verify(self.train_set, train)
             _verify(self.test_set, test)
-        self.hold(
-            read(self._reduced("train_size", train), self.num_classes),
-            read(self._reduced("test_size", test), self.num_classes),
-            device,
-        )
+        scenes = read(self._reduced("train_size", train), self.num_classes)
+        check_classes(scenes.labels, "train_set", 2, self.num_classes)
+        test_scenes = read(self._reduced("test_size", test), self.num_classes)
+        check_classes(test_scenes.labels, "test_set", 1, self.num_classes)
+        self.hold(scenes, test_scenes, device)
 
     def _fetch(self, root: Path, voc: Path) -> None:
         from torchvision.datasets import VOCSegmentation  # here, for it takes seconds to import

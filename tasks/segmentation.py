@@ -116,8 +116,6 @@ class Segmentation(ABC):
         """Fingerprint the data and move it to the device."""
         from segmentation_models_pytorch.losses import LovaszLoss  # here, for it takes seconds
 
-        _check_classes(scenes.labels, "train_set", 2, self.num_classes)
-        _check_classes(test_scenes.labels, "test_set", 1, self.num_classes)
         self.train_size, self.test_size = len(scenes), len(test_scenes)
         checksums = scenes.checksum() + test_scenes.checksum()
         self.checksum = hashlib.sha256(checksums.encode()).hexdigest()
@@ -220,8 +218,18 @@ class Segmentation(ABC):
         save(grid(windows, predictions), folder / "samples.png")
 
 
-def _check_classes(labels: Tensor, which: str, least: int, num_classes: int) -> None:
-    """Refuse label maps with nothing to tell apart, on which a loss is 0 and no score finite."""
+def check_classes(labels: Tensor, which: str, least: int, num_classes: int) -> None:
+    """Refuse label maps with nothing to tell apart, on which a loss is 0 or no score finite.
+
+    Args:
+        labels: of all pixels, uint8.
+        which: the setting that names the set, for the message.
+        least: classes that have to be there.
+        num_classes: that there may be.
+
+    Raises:
+        ValueError: naming what the maps hold.
+    """
     pixels = torch.bincount(labels, minlength=VOID + 1)
     classes = [k for k in range(num_classes) if pixels[k]]
     if len(classes) < least or (which == "test_set" and classes == [0]):
