@@ -102,6 +102,8 @@ class SpadeCityscapes:
                 f"task.fid_epochs={fid_epochs}: expected last or all; last is what Table 3 needs"
             )
         self.height, self.width = height, width
+        # Batch norm takes two values a channel, and the generator's first map is 1/STRIDE in size.
+        self.smallest_batch = 2 if height == width == STRIDE else 1
         self.data_set = data_set
         self.perceptual = perceptual
         self.fid_weights = fid_weights

@@ -103,6 +103,21 @@ def check_network(config: Config) -> None:
         )
 
 
+def check_batch(config: Config, task: LoadedTask) -> None:
+    """Refuse batches that the task's network cannot be trained on, by the task's own word.
+
+    Raises:
+        UserError: for a batch size below the task's ``smallest_batch``, if it states one.
+    """
+    least = getattr(task, "smallest_batch", 1)
+    if config.task.batch_size is not None and config.task.batch_size < least:
+        raise UserError(
+            f"task.batch_size={config.task.batch_size}: expected at least {least} on "
+            f"task={config.task.name} at this size of images, on whose smallest map batch norm has "
+            "one value a channel otherwise; make batches or images larger"
+        )
+
+
 def _instantiate(part: Any) -> Any:
     try:
         return hydra.utils.instantiate({"_target_": part.target, **(part.model_extra or {})})

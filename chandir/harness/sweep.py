@@ -225,6 +225,7 @@ def _check_needs(pending: list[Job], arguments: list[str]) -> None:
         config = job.resolved.config
         device = torch.device("cpu") if elsewhere else devices.select(config)
         task = data.load(config, device)
+        data.check_batch(config, task)
         if elsewhere:
             continue
         graph.wanted(config, task, device)

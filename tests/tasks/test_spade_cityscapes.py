@@ -336,3 +336,21 @@ def test_the_whole_of_table_3_at_smoke_scale(tmp_path: Path) -> None:
     for folder in folders:
         assert json.loads((folder / "final.json").read_text())["last"]["test_fid"] > 0
         assert (folder / "samples.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("width", "batch", "fits"), [(64, 1, False), (64, 2, True), (128, 1, True)]
+)
+def test_batches_too_small_for_batch_norm_are_refused_before_the_start(width, batch, fits):
+    from chandir.harness.data import check_batch
+    from chandir.harness.errors import UserError
+    from chandir.harness.plan import jobs
+
+    sizes = (f"task.width={width}", "task.height=64", f"task.batch_size={batch}")
+    (job,) = jobs(("task=spade-cityscapes", "scale=smoke", *sizes))
+    task = SpadeCityscapes(height=64, width=width)
+    if fits:
+        check_batch(job.resolved.config, task)
+    else:
+        with pytest.raises(UserError, match=r"task.batch_size=1: expected at least 2"):
+            check_batch(job.resolved.config, task)
