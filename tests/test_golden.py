@@ -114,8 +114,9 @@ def test_the_traces_hold_on_other_processors(other: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     traces = json.loads(done.stdout.splitlines()[-1])
-    capability = OTHERS[other]["ATEN_CPU_CAPABILITY"].upper()
-    assert {now["numerics"]["capability"] for now in traces.values()} == {capability}
+    asked = OTHERS[other]["ATEN_CPU_CAPABILITY"]
+    (capability,) = {now["numerics"]["capability"] for now in traces.values()}
+    assert capability in {"default": ("DEFAULT", "NO AVX"), "avx2": ("AVX2",)}[asked]
     assert {json.dumps(now["numerics"]["limits"]) for now in traces.values()} == {
         json.dumps({name: OTHERS[other][name] for name in LIMITS if name in OTHERS[other]})
     }
