@@ -105,6 +105,7 @@ def test_the_trace_is_the_golden_one(name: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(
     platform.machine().lower() not in portable.MACHINES, reason="x86-64's instruction sets"
 )
+@pytest.mark.timeout(900)  # seconds of work, minutes on a busy machine
 @pytest.mark.parametrize("other", OTHERS)
 def test_the_traces_hold_on_other_processors(other: str) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in LIMITS}
