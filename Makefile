@@ -17,7 +17,8 @@ help:  ## list the targets
 setup: $(VENV)/ready  ## build .venv with everything that experiments and tests need
 
 $(VENV)/ready: pyproject.toml $(wildcard constraints.txt)
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v < (3, 14) else f"Python {v[0]}.{v[1]}: expected 3.10 to 3.13; choose one with make setup PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else f"Python {v[0]}.{v[1]}: expected 3.10 or newer; choose one with make setup PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v < (3, 14) or print(f"Python {v[0]}.{v[1]}: takes the release candidate of Hydra 1.4, which was not tested on it")'
 	@echo "building $(VENV): several minutes, and several GB where torch comes with CUDA"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e '.[experiments,dev]'

@@ -1,9 +1,12 @@
-"""Shared by all tests: nothing reaches the network, and CI's slow tests may not skip."""
+"""Shared by all tests: no network, nothing left behind, and CI's slow tests may not skip."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +14,19 @@ import pytest
 # need it heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # likewise under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test leaves in the temporary directory goes with the run, killed children's too."""
+    folder = tmp_path_factory.mktemp("t")  # short: sockets lie in it, whose paths may not be long
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

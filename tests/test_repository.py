@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -143,3 +144,12 @@ def test_files_are_short_enough_to_read() -> None:
         if (count := len(path.read_text(encoding="utf-8").splitlines())) > 300
     }
     assert not long
+
+
+def test_temporary_files_of_tests_and_their_children_are_cleared_with_the_run(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    code = "import tempfile; print(tempfile.gettempdir())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for folder in (tempfile.gettempdir(), done.stdout.strip()):
+        assert Path(folder).is_relative_to(tmp_path_factory.getbasetemp())

@@ -121,9 +121,11 @@ def check_batch(config: Config, task: LoadedTask) -> None:
 def _instantiate(part: Any) -> Any:
     try:
         return hydra.utils.instantiate({"_target_": part.target, **(part.model_extra or {})})
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | TypeError | RuntimeError):
-            raise UserError(str(error.__cause__)) from None
+    except (InstantiationException, ValueError, TypeError, RuntimeError) as error:
+        # Hydra 1.3 wraps what a constructor raises, 1.4 does not.
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        if isinstance(cause, ValueError | TypeError | RuntimeError):
+            raise UserError(str(cause)) from None
         raise
 
 
