@@ -48,8 +48,11 @@ class Target:
     @property
     def entries(self) -> int:
         """How many a fiber has."""
-        whole = self.view(self.parameter.detach())
-        return whole.numel() if self.dim is None else whole.shape[self.dim]
+        if self.dim is None:
+            return self.parameter.numel()
+        rows, *others = self.parameter.shape or (1,)
+        shape = (rows, *others) if self.groups == 1 else (0, rows // self.groups, *others)
+        return shape[self.dim]
 
     def view(self, f: Tensor) -> Tensor:
         """Return f, which has the parameter's shape, with the groups as an axis of their own."""
@@ -67,7 +70,8 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
 
     Raises:
         ValueError: direction or scope is unknown; nothing is selected; a parameter is lazy, has
-            axes that no module declares, or is shared by modules that declare different ones.
+            axes that no module declares, or is shared by modules that declare different ones; or
+            weights were flattened (FSDP1).
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model is {type(model).__name__}: expected a torch.nn.Module")
@@ -76,6 +80,11 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
     targets: dict[nn.Parameter, Target] = {}
     undeclared: dict[nn.Parameter, str] = {}
     for name, parameter, module, key in _uses(model):
+        if getattr(parameter, "_fsdp_flattened", False):
+            raise ValueError(
+                f"{name} is a piece of weights that FullyShardedDataParallel flattened, which have "
+                "lost their axes: shard the model by torch's fully_shard, which keeps them"
+            )
         if scope == "conv" and not (isinstance(module, _CONV + _TRANSPOSED) and key in _WEIGHTS):
             continue
         if is_lazy(parameter):
@@ -103,7 +112,7 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
             raise ValueError(
                 f"{where} has no declared {direction} axis, unlike the whole weights of Conv*d, "
                 'ConvTranspose*d and Linear: use direction="rasterized" or scope="conv", and no '
-                "sharding or parametrization that flattens weights"
+                "parametrization that flattens weights"
             )
     if not targets:
         remedy = 'use scope="all"' if scope == "conv" else 'use direction="output"'

@@ -2,80 +2,72 @@
 
 from __future__ import annotations
 
+import gc
+import operator
 import sys
 import weakref
-from collections import defaultdict
-from collections.abc import Iterable
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
+from torch.optim import LBFGS, Optimizer
 
 from chandir.axes import Target, select
-from chandir.fibers import fibers
-from chandir.metrics import Metric, act, check_gradient, check_response, operator_for, overwrite
-
-if TYPE_CHECKING:
-    from chandir.operators import Operator
-
-# The live handles of each optimizer, in the order in which they act.
-_ATTACHED: weakref.WeakKeyDictionary[Optimizer, list[Handle]] = weakref.WeakKeyDictionary()
-
-# Larger gradients keep a GPU busy by themselves, and a copy of them all would need memory.
-STACKED = 2**20
+from chandir.gradients import Gradients
+from chandir.metrics import Metric, check_response
+from chandir.steps import Steps, attached, steps
 
 
 class Handle:
-    """A metric at work in an optimizer, until `remove`. Made by `attach`."""
+    """A metric at work in an optimizer, until `remove`. Made by `attach`.
+
+    A copy of it, by deepcopy or pickle, is attached to nothing, as a copied optimizer has no hooks.
+    """
 
     def __init__(self, optimizer: Optimizer, metric: Metric, targets: list[Target]) -> None:
         self.metric = metric
         self._targets = targets
-        self._optimizer = weakref.ref(optimizer)
-        self._hook = optimizer.register_step_pre_hook(self._before_step)
-        _ATTACHED.setdefault(optimizer, []).append(self)
+        self._optimizer: Callable[[], Optimizer | None] = weakref.ref(optimizer)
+        self._parameters: list[nn.Parameter] = []  # the optimizer's, when it last stepped
+        self._gradients = Gradients(metric, [])
+        self._steps: Steps | None = steps(optimizer)
+        self._steps.handles.append(self)
 
     def __repr__(self) -> str:
-        names = ", ".join(target.name for target in self._targets[:2])
-        more = f" and {len(self._targets) - 2} more" if len(self._targets) > 2 else ""
-        return f"<Handle: {self.metric} on {names or 'nothing'}{more}>"
+        optimizer = None if self._steps is None else self._optimizer()
+        if optimizer is None:
+            return f"<Handle: {self.metric}, detached>"
+        names = [target.name for target in held(self._targets, parameters(optimizer))]
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        return f"<Handle: {self.metric} on {', '.join(names[:2]) or 'nothing'}{more}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _detached, (self.metric,)
 
     def remove(self) -> None:
         """Detach the metric, which leaves the optimizer as it was. Again, it does nothing."""
-        self._hook.remove()
-        self._targets = []
         optimizer = self._optimizer()
-        if optimizer is not None and self in _ATTACHED.get(optimizer, []):
-            _ATTACHED[optimizer].remove(self)
+        if self._steps is not None and optimizer is not None:
+            self._steps.remove(optimizer, self)
+        self._targets, self._parameters, self._steps = [], [], None
+        self._gradients = Gradients(self.metric, [])
 
-    def _before_step(
-        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
-        if closure is not None:
-            raise ValueError(
-                "step(closure) would compute the gradient after the metric has acted: expected "
-                "step() without a closure; call the closure yourself, then step()"
-            )
-        if not _nested(optimizer, sys._getframe(1)):
-            overwrite_gradients(self.metric, _held(self._targets, optimizer))
+    def act(self, optimizer: Optimizer) -> None:
+        """Overwrite the gradients of the targets that the optimizer holds, as its steps do."""
+        now = parameters(optimizer)
+        same = len(now) == len(self._parameters) and all(map(operator.is_, now, self._parameters))
+        if not same:  # the first step, or a group was added
+            self._parameters = now
+            self._gradients = Gradients(self.metric, held(self._targets, now))
+        self._gradients.overwrite()
 
 
-def _nested(optimizer: Optimizer, call: FrameType) -> bool:
-    """Whether a call of the optimizer's hooks comes from within another one.
-
-    torch wraps the step of every class that was ever constructed, so that one which calls its
-    base's has its hooks called twice; the gradient is to change once. Nothing is kept between the
-    two that a step which fails would leave behind.
-    """
-    frame = call.f_back
-    while frame is not None:
-        if frame.f_code is call.f_code and any(it is optimizer for it in frame.f_locals.values()):
-            return True
-        frame = frame.f_back
-    return False
+def _detached(metric: Metric) -> Handle:
+    handle = Handle.__new__(Handle)
+    handle.metric, handle._targets, handle._steps = metric, [], None
+    handle._parameters, handle._gradients = [], Gradients(metric, [])
+    handle._optimizer = lambda: None
+    return handle
 
 
 def attach(
@@ -90,14 +82,24 @@ def attach(
     """Let optimizer step on the gradients of metric, for the selected parameters of model.
 
     The optimizer stays what it is: schedulers, GradScaler, state_dict, fused and foreach variants
-    work as before. Just before each step, the gradients in ``.grad`` are overwritten. The order is
-    backward, unscale, clip, metric, coupled weight decay, momentum: decay is not smoothed.
+    work as before. Just before each step, the gradients in ``.grad`` are overwritten; in
+    ``step(closure)``, as Lightning calls it, after each evaluation of the closure. The order is
+    backward, unscale, clip, metric, coupled weight decay, momentum: decay is not smoothed. If one
+    gradient cannot be taken, none is overwritten.
 
-    Hooks are not part of a state_dict and are dropped by deepcopy and pickle: attach after
-    constructing or copying. Each step() applies the metric, so step once per backward pass.
+    Attach to the model and optimizer that train: after ``fully_shard``, which is supported, before
+    a wrapper such as Accelerate's ``prepare``.
+
+    Note:
+        Hooks are not part of a state_dict and are dropped by deepcopy and pickle: attach after
+        constructing or copying. Each step() applies the metric, so step once per backward pass.
+        Parameters that the model has now are seen, also those given to ``add_param_group`` later;
+        layers added to the model later are not: remove the handle and attach again. Where it is
+        not ``step()`` that updates the weights (SAM's ``first_step`` and ``second_step``), attach
+        to the optimizer inside whose ``step()`` does.
 
     Args:
-        optimizer: any torch optimizer whose step needs no closure.
+        optimizer: any torch optimizer but LBFGS.
         model: holds the parameters. Those that the optimizer does not hold are left alone.
         metric: `H0Lambda`, `Sobolev`, `LaplacianSmoothing`, `H0` or your own.
         direction: "output", "input" or "rasterized": the axis of the fibers.
@@ -108,19 +110,15 @@ def attach(
         The handle, whose ``remove()`` detaches the metric.
 
     Raises:
-        ValueError: a choice is unknown, nothing is selected, the optimizer holds nothing of it, or
-            it has a metric already that `after` does not name. Later, by step, if given a closure.
+        ValueError: a choice is unknown, nothing is selected, the optimizer holds nothing of it or
+            is of a kind that cannot be served, weights are flattened (FSDP1), or there is a metric
+            already that `after` does not name. Later, by step, if a gradient is not dense and real
+            or a closure is given that the optimizer does not evaluate.
     """
-    if not isinstance(optimizer, Optimizer):
-        raise ValueError(f"optimizer is {type(optimizer).__name__}: expected a torch Optimizer")
-    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
-        raise ValueError(
-            f"{type(optimizer).__name__} wraps an optimizer and has no hooks of its own: attach to "
-            "the optimizer inside, before it is wrapped"
-        )
+    _check_optimizer(optimizer)
     _check_metric(metric)
     targets = select(model, direction, scope)
-    if not _held(targets, optimizer):
+    if not held(targets, parameters(optimizer)):
         raise ValueError(
             f"the optimizer holds none of the {len(targets)} tensors that direction={direction!r}, "
             f"scope={scope!r} selects in {type(model).__name__} (the first: {targets[0].name}): "
@@ -128,7 +126,7 @@ def attach(
         )
     for n in {target.entries for target in targets} - {0}:
         check_response(metric, n)
-    live = _ATTACHED.get(optimizer, [])
+    live = attached(optimizer)
     if after is not (live[-1] if live else None):
         raise ValueError(
             f"this {type(optimizer).__name__} already has {live[-1].metric} attached: remove() its "
@@ -149,55 +147,57 @@ def apply_(
 
     Raises:
         ValueError: a choice is unknown, nothing is selected, or a gradient is not dense and real.
+            None was overwritten then.
     """
     _check_metric(metric)
-    overwrite_gradients(metric, select(model, direction, scope))
+    Gradients(metric, select(model, direction, scope)).overwrite()
 
 
-@torch.no_grad()
-def overwrite_gradients(
-    metric: Metric, targets: Iterable[Target], *, stack: bool | None = None
-) -> None:
-    """Overwrite the gradients of targets: on CUDA, or with stack=True, all of a shape at once.
-
-    A GPU waits for the launch of small kernels, so gradients whose fibers have one shape are
-    stacked there. On a CPU that gains nothing (h0_lambda of ResNet-56: 0.63 ms against 0.59), and
-    a gradient's last bits would depend on its company.
-    """
-    alike: dict[tuple[object, ...], list[Tensor]] = defaultdict(list)
-    known: dict[tuple[int, torch.dtype, torch.device], Operator] = {}
-    for target in targets:
-        grad = target.parameter.grad
-        if grad is None:
-            continue
-        try:
-            check_gradient(grad)
-        except ValueError as error:
-            raise ValueError(f"{target.name}: {error}") from None
-        f = target.view(grad)
-        x = fibers(f, target.dim)
-        if x.data_ptr() != f.data_ptr() or not x.is_contiguous():  # a copy, or a view with gaps
-            if 0 in grad.stride():  # expanded: its entries are one in memory
-                target.parameter.grad = grad.contiguous()
-                f = target.view(target.parameter.grad)
-            f.copy_(metric.gradient(f, target.dim))
-        elif (grad.is_cuda if stack is None else stack) and x.numel() <= STACKED:
-            alike[x.shape, x.dtype, x.device].append(x)
-        elif x.numel():
-            key = x.shape[1], x.dtype, x.device
-            if key not in known:
-                known[key] = operator_for(metric, *key)
-            act(known[key], x)
-    for xs in alike.values():
-        stacked = torch.stack(xs)  # (k, a, n, b)
-        overwrite(metric, stacked.flatten(0, 1))
-        torch._foreach_copy_(xs, stacked.unbind())
+def parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    """Return the parameters in the optimizer's groups, those added since it was made included."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _held(targets: list[Target], optimizer: Optimizer) -> list[Target]:
-    """Return the targets in the optimizer's groups, those added since it was made included."""
-    held = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-    return [target for target in targets if target.parameter in held]
+def held(targets: list[Target], among: Iterable[nn.Parameter]) -> list[Target]:
+    """Return the targets whose parameters are among these."""
+    known = set(among)
+    return [target for target in targets if target.parameter in known]
+
+
+def _check_optimizer(optimizer: Optimizer) -> None:
+    kind = type(optimizer).__name__
+    inside = [name for name, it in getattr(optimizer, "__dict__", {}).items() if _hooks(it)]
+    if not isinstance(optimizer, Optimizer) and not inside:
+        raise ValueError(f"optimizer is {kind}: expected a torch Optimizer")
+    if not _hooks(optimizer):
+        where = f"its .{inside[0]}" if inside else "the optimizer inside, before it is wrapped"
+        raise ValueError(
+            f"{kind} wraps an optimizer and has no hooks of its own: attach to {where}"
+        )
+    if isinstance(optimizer, LBFGS):
+        raise ValueError(
+            f"{kind} searches along a line, and would compare slopes of one inner product with "
+            "values and curvatures of another: expected an optimizer that steps on the gradient"
+        )
+    if _inside_zero(optimizer):
+        raise ValueError(
+            f"this {kind} is inside a ZeroRedundancyOptimizer and holds only the parameters of "
+            "this process: attach to the ZeroRedundancyOptimizer, on every process"
+        )
+
+
+def _hooks(it: object) -> bool:
+    return isinstance(it, Optimizer) and hasattr(it, "_optimizer_step_pre_hooks")
+
+
+def _inside_zero(optimizer: Optimizer) -> bool:
+    """Whether a ZeroRedundancyOptimizer refers to it, of which it knows nothing itself."""
+    module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
+    zero = getattr(module, "ZeroRedundancyOptimizer", None)
+    if zero is None:
+        return False
+    owners = [it for it in gc.get_objects() if issubclass(type(it), zero)]
+    return any(getattr(owner, "optim", None) is optimizer for owner in owners)
 
 
 def _check_metric(metric: Metric) -> None:

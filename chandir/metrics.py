@@ -88,8 +88,9 @@ class Metric:
 
 def overwrite(metric: Metric, x: Tensor) -> None:
     """Overwrite the fibers x (a, n, b) with their gradients."""
+    x = x[0] if x.shape[0] == 1 else x
     if x.numel():
-        act(operator_for(metric, x.shape[1], x.dtype, x.device), x)
+        act(operator_for(metric, x.shape[-2], x.dtype, x.device), x)
 
 
 def operator_for(
@@ -99,8 +100,7 @@ def operator_for(
 
     It computes in float32 at least, and in float64 where products of float32 are reduced.
     """
-    wide = dtype if dtype in _WIDE else torch.float32
-    operator = _operator(metric, n, wide, device)
+    operator = _operator(metric, n, wide(dtype), device)
     if operator.multiplies and operators.reduces_products(device):
         operator = _operator(metric, n, torch.float64, device)
     return operator
@@ -111,9 +111,26 @@ def act(operator: operators.Operator, x: Tensor) -> None:
     if x.dtype in _WIDE:
         operator(x)
     else:
-        wide = x.float()
-        operator(wide)
-        x.copy_(wide)
+        y = x.float()
+        operator(y)
+        x.copy_(saturate(y, x.dtype))
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which gradients of dtype are computed: float32, or float64 for itself."""
+    return dtype if dtype in _WIDE else torch.float32
+
+
+def saturate(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return x with its finite entries in the range of dtype, to which it is about to be rounded.
+
+    A GradScaler looks for infinite gradients before the metric acts: a finite one of float16, of
+    40000, must not become infinite then. What is not finite stays so.
+    """
+    if dtype in _WIDE:
+        return x
+    limit = torch.finfo(dtype).max
+    return torch.where(x.isfinite(), x.clamp(-limit, limit), x)
 
 
 @lru_cache(maxsize=512)
@@ -149,8 +166,8 @@ def check_gradient(f: Tensor) -> None:
     """Raise a ValueError unless f is a dense tensor of a supported dtype."""
     if hasattr(f, "full_tensor"):  # torch's DTensor
         raise ValueError(
-            "the gradient is a DTensor, sharded over processes: expected whole fibers, as under "
-            "DistributedDataParallel; fully sharded training is not supported"
+            "the gradient is a DTensor, sharded over processes: expected a plain tensor; attach() "
+            "and apply_() take sharded models, or give its full_tensor()"
         )
     if not isinstance(f, Tensor) or f.layout != torch.strided or f.dtype not in _DTYPES:
         kind = f"{f.dtype}, {f.layout}" if isinstance(f, Tensor) else type(f).__name__

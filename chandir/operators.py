@@ -2,7 +2,8 @@
 
 A symmetric operator that commutes with circular shifts is diagonal in the Fourier basis. Its
 response there, (n,) in float64, says all; its kernel, the inverse transform, is the matrix's first
-column. Operators overwrite x of shape (a, n, b), fibers in the middle (see `chandir.fibers`).
+column. Operators overwrite x of shape (a, n, b), fibers in the middle (see `chandir.fibers`), or
+(n, b) where a = 1.
 
 =========  ===========================================  ========================================
 operator   taken for                                    work for each entry
@@ -18,6 +19,7 @@ None uses a cumulative sum: of floats, it was non-deterministic on CUDA in sever
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import torch
@@ -54,6 +56,7 @@ def kernel(response: Tensor) -> Tensor:
 
 def tiles(x: Tensor) -> Iterator[Tensor]:
     """Yield x (a, n, b) in views of whole fibers: on a CPU each of about `TILE` entries."""
+    x = x if x.ndim == 3 else x[None]
     if x.device.type != "cpu" or x.numel() <= TILE:
         yield x
         return
@@ -83,11 +86,18 @@ class AddMean:
 
     def __call__(self, x: Tensor) -> None:
         """Overwrite x (a, n, b)."""
-        total = x.sum(1, keepdim=True) if self.weight else None  # x.mean would take twice as long
+        total = x.sum(-2, keepdim=True) if self.weight else None  # x.mean would take twice as long
         if self.scale != 1:
             x.mul_(self.scale)
         if total is not None:
-            x.add_(total, alpha=self.weight / x.shape[1])
+            x.add_(total, alpha=self.weight / x.shape[-2])
+
+
+class _Scratch(threading.local):
+    """Memory for one copy of each shape, a thread's own."""
+
+    def __init__(self) -> None:
+        self.copies: dict[tuple[int, ...], Tensor] = {}
 
 
 class Product:
@@ -97,12 +107,18 @@ class Product:
 
     def __init__(self, response: Tensor, dtype: torch.dtype, device: torch.device) -> None:
         self.matrix = circulant(kernel(response)).to(device, dtype)
+        self._small = device.type == "cpu"
+        self._scratch = _Scratch()
 
     def __call__(self, x: Tensor) -> None:
         """Overwrite x (a, n, b)."""
-        if x.shape[0] == 1 and x.numel() <= TILE and x.dtype is self.matrix.dtype:
-            y = x[0]  # small gradients wait for Python more than for the product
-            y.copy_(self.matrix @ y)
+        if self._small and x.ndim == 2 and x.dtype is self.matrix.dtype and x.numel() <= TILE:
+            # Small gradients wait for Python, and for memory that is new in every step.
+            shape, copies = x.shape, self._scratch.copies
+            copy = copies.get(shape)
+            if copy is None:
+                copy = copies[shape] = torch.empty_like(x)
+            torch.mm(self.matrix, copy.copy_(x), out=x)
             return
         for tile in tiles(x):
             tile.copy_(product(self.matrix, tile.to(self.matrix.dtype)))
@@ -120,7 +136,7 @@ class Filter:
         """Overwrite x (a, n, b)."""
         for tile in tiles(x):
             spectrum = torch.fft.rfft(tile.to(self.response.dtype), dim=1).mul_(self.response)
-            tile.copy_(torch.fft.irfft(spectrum, n=x.shape[1], dim=1))
+            tile.copy_(torch.fft.irfft(spectrum, n=x.shape[-2], dim=1))
 
 
 class Blocks:

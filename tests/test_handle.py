@@ -18,7 +18,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 import chandir
 from chandir import H0, H0Lambda, LaplacianSmoothing, Metric, Sobolev
 from chandir.axes import DIRECTIONS, SCOPES, select
-from chandir.handle import overwrite_gradients
+from chandir.gradients import Gradients
 
 VARIANTS = {
     "sgd": lambda p, **k: SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, **k),
@@ -167,8 +167,8 @@ def test_stacking_equals_one_by_one(metric: Metric, direction: str, dtype: torch
         return model
 
     one, two = convolutions(), convolutions()
-    overwrite_gradients(metric, select(one, direction, "all"))
-    overwrite_gradients(metric, select(two, direction, "all"), stack=True)
+    Gradients(metric, select(one, direction, "all")).overwrite()
+    Gradients(metric, select(two, direction, "all")).overwrite(stack=True)
     for p, q in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad)
         assert p.grad.stride() == q.grad.stride()
@@ -416,18 +416,6 @@ def test_copies_have_no_metric(clone: Callable[[Any], Any]) -> None:
 
 
 # Misuse
-
-
-@pytest.mark.parametrize("step", [lambda o, c: o.step(c), lambda o, c: o.step(closure=c)])
-def test_closures_are_refused(
-    model: nn.Module, optimizer: Optimizer, step: Callable[..., object]
-) -> None:
-    chandir.attach(optimizer, model, Sobolev())
-    before = copy.deepcopy(model)
-    with pytest.raises(ValueError, match=r"step\(closure\).*call the closure yourself"):
-        step(optimizer, lambda: loss(model, 0))
-    assert equal(model, before)
-    step(optimizer, None)
 
 
 def test_optimizer_and_model_must_belong_together(model: nn.Module) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import chandir
 from chandir.axes import Target, select
-from chandir.handle import overwrite_gradients
+from chandir.gradients import Gradients
 from scripts.benchmarks import limits, measure, rates
 
 COPY = "copy, read and write once"
@@ -140,8 +140,7 @@ def _measure(
 
     actions: dict[str, Callable[[], object]] = {"step": step}
     for row, (metric, direction, scope) in METRICS.items():
-        targets = _targets(network, direction, scope, channels)
-        actions[row] = lambda m=metric, t=targets: overwrite_gradients(m, t)  # type: ignore[misc]
+        actions[row] = Gradients(metric, _targets(network, direction, scope, channels)).overwrite
     weights = [t.parameter for t in _targets(network, "output", "conv", channels)]
     sobolev = chandir.Sobolev()
     matrices = {
