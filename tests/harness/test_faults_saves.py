@@ -195,8 +195,8 @@ def test_a_quota_is_told_and_loses_nothing(tmp_path: Path, undisturbed: dict[str
 
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
-    """A folder that another user can reach; pytest's own are private."""
-    folder = Path(tempfile.mkdtemp())
+    """A folder that another user can reach; those of a test run are private."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
     folder.chmod(0o777)
     yield folder
     shutil.rmtree(folder)
