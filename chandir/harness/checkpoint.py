@@ -72,7 +72,7 @@ class Saver:
     def newest(self) -> dict[str, Any] | None:
         """The weights of the last epoch that was offered, by this process or one before it."""
         state = self.held if self.held is not None else load(self.folder)[0]
-        return state["model"] if state else None
+        return state.get("model") if state else None
 
 
 def _copy(value: Any) -> Any:
@@ -182,12 +182,24 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if not isinstance(state, dict):
             raise reading.Damaged(f"it holds a {type(state).__name__}")
-        shapes.check(state, shapes.CHECKPOINT, path.name)
-        for segment in state["segments"]:
-            shapes.check(segment, shapes.SEGMENT, path.name)
+        shapes.check(state, {"epoch": shapes.COUNT}, path.name)
     except reading.Damaged as damage:
         raise Unfit(f"holds no checkpoint: {damage}") from None
     return state
+
+
+def check(state: dict[str, Any]) -> None:
+    """Hold a generation to what a trial continues from.
+
+    Raises:
+        Unfit: naming what is missing or of another kind.
+    """
+    try:
+        shapes.check(state, shapes.CHECKPOINT, "it")
+        for segment in state["segments"]:
+            shapes.check(segment, shapes.SEGMENT, "a segment")
+    except reading.Damaged as damage:
+        raise Unfit(f"holds no whole checkpoint: {damage}") from None
 
 
 def remove(folder: Path) -> None:

@@ -65,8 +65,9 @@ class Record:
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         files.write(self.folder / "config.yaml", text.encode())
         files.write(self.folder / "provenance.json", files.to_json(provenance, indent=1).encode())
-        for name in _FORMER:
-            (self.folder / name).unlink(missing_ok=True)
+        for former in (self.folder / name for name in _FORMER):
+            if os.path.lexists(former):
+                former.unlink()
 
     def rows(self) -> list[dict[str, Any]]:
         """The epochs logged so far, up to the first that a kill or an edit has damaged."""
@@ -128,10 +129,7 @@ class Record:
 
     def machines(self) -> list[str]:
         """The kinds of machines that ran it; none where that cannot be read."""
-        try:
-            return machines(json.loads((self.folder / "provenance.json").read_bytes()))
-        except (OSError, ValueError, AttributeError, TypeError, KeyError):
-            return []
+        return machines(runfolder.state(self.folder).provenance)
 
     def tidy(self) -> None:
         """Of a complete trial, drop what it would continue from; weights that are kept stay.

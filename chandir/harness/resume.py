@@ -32,6 +32,7 @@ def resume(
 
     def use(state: dict[str, Any]) -> None:
         nonlocal anew
+        checkpoint.check(state)
         if state["epoch"] > logged:
             raise checkpoint.Unfit(
                 f"is of epoch {state['epoch']}, and log.jsonl is whole up to epoch {logged}"

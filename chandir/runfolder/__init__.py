@@ -6,7 +6,7 @@ they cannot disagree. Whatever bytes a folder holds, a reader gets `Contents` wi
 """
 
 from chandir.runfolder.contents import Contents, read
+from chandir.runfolder.known import state
 from chandir.runfolder.reading import Damaged, Missing
-from chandir.runfolder.state import state
 
 __all__ = ["Contents", "Damaged", "Missing", "read", "state"]

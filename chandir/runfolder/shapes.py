@@ -106,7 +106,7 @@ CONFIG: Mapping[str, Kind] = {
     **_SCORE,
 }
 _ORIGIN: Mapping[str, Kind] = {
-    "commit?": optional(STRING),
+    "commit": optional(STRING),
     "dirty?": optional(TRUTH),
     "sources": TEXTS,
     "versions": TEXTS,
@@ -124,7 +124,7 @@ SEGMENT: Mapping[str, Kind] = {
 }
 PROVENANCE: Mapping[str, Kind] = {
     **_ORIGIN,
-    "determinism?": STRING,
+    "determinism": STRING,
     "command?": optional(STRING),
     "segments?": optional(listed(MAPPING)),
 }
@@ -144,7 +144,7 @@ FINAL: Mapping[str, Kind] = {
     "totals.images?": INDEX,
     "diverged?": optional(MAPPING),
 }
-_PART: Mapping[str, Kind] = {"mean": optional(NUMBER), "invariant": optional(NUMBER),
+_PART: dict[str, Kind] = {"mean": optional(NUMBER), "invariant": optional(NUMBER),
                              "curve": NUMBERS}  # fmt: skip
 CORRELATION: Mapping[str, Kind] = {
     "layers": Kind("a list of layers", lambda v: isinstance(v, list) and len(v) > 0),
