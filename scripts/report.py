@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import report
 from chandir.harness import environment
-from chandir.harness.output import outlast
 from chandir.report import archive
 
 
@@ -50,5 +49,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     environment.settle()
-    outlast()
     sys.exit(main())

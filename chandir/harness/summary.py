@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chandir import runfolder
-from chandir.harness import outcomes
 from chandir.harness.plan import Job
-from chandir.harness.provenance import machines
+from chandir.harness.record import Record
 from chandir.harness.schema import Config
-from chandir.runfolder import log, reading
 
 TRACEBACKS = 5  # different ones shown at the end of a sweep
 
@@ -29,8 +26,7 @@ class Cell:
         steps: of one trial, on the task's own data.
         planned: trials asked for.
         results: ``final.json`` of the complete ones.
-        failed: why, of each run folder with an error.
-        damaged: why, of each that has a result which cannot be trusted; it is run again.
+        failed: run folders of those with an error.
         machines: the kinds that ran the complete ones, each once.
         like: what decides how long a step takes, first of all: task, network and batch size.
         ran: epochs that the trials which are not complete have behind them.
@@ -45,8 +41,7 @@ class Cell:
     like: tuple[str, str, int | None]
     planned: int = 0
     results: list[dict[str, Any]] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-    damaged: dict[Path, str] = field(default_factory=dict)
+    failed: list[Path] = field(default_factory=list)
     ran: int = 0
     paces: list[float] = field(default_factory=list)
     machines: list[str] = field(default_factory=list)
@@ -67,11 +62,11 @@ class Cell:
             return ""
         primary = self.results[0]["score"]
         values = [result["last"].get(primary["name"]) for result in self.results]
-        finite = [value for value in values if value is not None]  # diverged ones have none
+        finite = [value for value in values if value is not None]
         if not finite:
             return "not finite"
         spread = f" ± {statistics.stdev(finite):.2f}" if len(finite) > 1 else ""
-        return f"{statistics.fmean(finite):.2f}{spread} {primary.get('unit', '')}".rstrip()
+        return f"{statistics.fmean(finite):.2f}{spread} {primary['unit']}".rstrip()
 
 
 def cells(jobs: list[Job]) -> list[Cell]:
@@ -92,28 +87,22 @@ def cells(jobs: list[Job]) -> list[Cell]:
             ),
         )
         entry.planned += 1
-        _add(entry, job.folder)
+        record = Record(job.folder)
+        try:
+            if record.complete:
+                final = record.final()
+                entry.results.append(final)
+                entry.machines += [m for m in record.machines() if m not in entry.machines]
+                entry.paces.append(final["totals"]["seconds"] / final["totals"]["epochs"])
+                continue
+            if rows := record.rows():
+                entry.ran += len(rows)
+                entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            pass  # unreadable: the trial itself says what is wrong
+        if (job.folder / "error.txt").exists():
+            entry.failed.append(job.folder)
     return list(found.values())
-
-
-def _add(entry: Cell, folder: Path) -> None:
-    """Count what a run folder says, and what this process knows if the folder could not be told."""
-    found = runfolder.state(folder)
-    if found.complete:
-        totals = found.final["totals"]
-        entry.results.append(dict(found.final))
-        entry.machines += [m for m in machines(found.provenance) if m not in entry.machines]
-        entry.paces.append(totals["seconds"] / totals["epochs"])
-        return
-    known = outcomes.of(folder)
-    if found.status == "damaged" and known is None:
-        entry.damaged[folder] = found.reason
-        return
-    if rows := log.rows(folder / log.NAME):
-        entry.ran += len(rows)
-        entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
-    if found.status == "failed" or known is not None:
-        entry.failed[folder] = found.reason if found.status == "failed" else str(known)
 
 
 def _steps(config: Config) -> int:
@@ -187,11 +176,8 @@ def text(jobs: list[Job]) -> str:
         lines.append(f"note: {note}")
     lines += [unlike(entry.name, entry.machines) for entry in table if len(entry.machines) > 1]
     for entry in table:
-        for folder, why in entry.failed.items():
-            told = "traceback: error.txt" if (folder / "error.txt").is_file() else "told above"
-            lines.append(f"failed: {folder}: {why} ({told})")
-        for folder, why in entry.damaged.items():
-            lines.append(f"damaged: {folder}: {why} (the same command runs it again)")
+        for folder in entry.failed:
+            lines.append(f"failed: {folder}: {last_line(folder)} (traceback: error.txt)")
     lines += _tracebacks([folder for entry in table for folder in entry.failed])
     waiting = sum(entry.planned - len(entry.results) - len(entry.failed) for entry in table)
     if waiting:
@@ -213,10 +199,7 @@ def _tracebacks(folders: list[Path]) -> list[str]:
     """The failed trials' tracebacks, alike ones once; a user's errors say all in their message."""
     alike: dict[str, list[Path]] = {}
     for folder in folders:
-        try:
-            told = reading.content(folder / "error.txt", tail=True).decode("utf-8", "replace")
-        except reading.Damaged:
-            continue
+        told = (folder / "error.txt").read_text(encoding="utf-8", errors="replace")
         if "\nchandir.harness.errors.UserError: " not in told:
             alike.setdefault(told.replace(str(folder), "<trial>").rstrip(), []).append(folder)
     lines = []
@@ -240,6 +223,12 @@ def aligned(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:
     )
 
 
+def last_line(folder: Path) -> str:
+    """What a failed trial's error says."""
+    lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
 def complete(jobs: list[Job]) -> bool:
     """Whether every trial has its final result."""
-    return all(runfolder.state(job.folder).complete for job in jobs)
+    return all(Record(job.folder).complete for job in jobs)

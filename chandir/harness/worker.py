@@ -6,19 +6,15 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from chandir.harness import files, outcomes, signals
+from chandir.harness import files, signals
 from chandir.harness.attempt import DONE, attempt, attempt_all
 from chandir.harness.output import outlast
 from chandir.harness.plan import Job
-
-GRACE = 20.0  # seconds to save and leave in; SLURM kills everything after 30
 
 
 @dataclass(frozen=True)
@@ -55,47 +51,23 @@ class Worker:
 
     def retire(self) -> None:
         """End the process."""
-        end_all([self])
+        self.process.terminate()
+        self.process.join()
 
     def outcome(self) -> tuple[int, str] | None:
-        """A trial's end, or None for the unit's. What the worker knows of failures is kept.
+        """A trial's end, or None for the unit's.
 
         Raises:
             EOFError: if the process died; or ConnectionError.
         """
-        received = self.link.recv()
-        if received is None:
-            return None
-        index, outcome, told = received
-        outcomes.learn(told)
-        return index, outcome
+        received: tuple[int, str] | None = self.link.recv()
+        return received
 
     def end(self) -> str:
         """What a dead process died of."""
-        self.process.join(GRACE)
-        if self.process.is_alive():  # its link is gone, and it is not
-            self.process.kill()
-            self.process.join()
+        self.process.join()
         code = self.process.exitcode or 0
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
-
-
-def end_all(workers: Sequence[Worker]) -> None:
-    """Ask processes to leave; kill those that do not within `GRACE`, as one that was stopped."""
-    for worker in workers:
-        worker.process.terminate()
-    deadline = time.monotonic() + GRACE
-    for worker in workers:
-        worker.process.join(max(0.0, deadline - time.monotonic()))
-        if worker.process.is_alive():
-            print(
-                f"process {worker.process.pid} did not leave within {GRACE:g} s, and is killed: "
-                "what it ran continues from its last checkpoint",
-                file=sys.stderr,
-                flush=True,
-            )
-            worker.process.kill()
-            worker.process.join()
 
 
 def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
@@ -108,7 +80,7 @@ def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
 
     def ended(index: int, outcome: str) -> bool:
-        link.send((index, outcome, outcomes.drain()))
+        link.send((index, outcome))
         return outcome == DONE or not stop_on_error
 
     with signals.listening(), contextlib.suppress(EOFError):
@@ -141,8 +113,6 @@ def work(unit: Unit, ended: Callable[[int, str], bool], bar: bool = False) -> bo
 
 def tell(job: Job, how: str) -> None:
     """Leave what happened in the run folder: the worker could not."""
+    job.folder.mkdir(parents=True, exist_ok=True)
     text = f"its process died twice ({how}): out of memory? Fewer hydra.launcher.workers may help\n"
-    outcomes.failed(job.folder, text)
-    with contextlib.suppress(OSError):  # the summary has it in any case
-        job.folder.mkdir(parents=True, exist_ok=True)
-        files.write(job.folder / "error.txt", text.encode())
+    files.write(job.folder / "error.txt", text.encode())

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from chandir.report.figures.style import Drawing
-    from chandir.report.runs import Trial
     from chandir.report.sheet import Sheet
 
 __all__ = ["build"]
 
 
 def build(
-    runs: Path | str,
-    out: Path | str,
-    links: bool = True,
-    trials: Sequence[Trial] | None = None,
-    beside: Path | None = None,
+    runs: Path | str, out: Path | str, links: bool = True, beside: Path | None = None
 ) -> Path:
     """Write tables, figures and the page of every run below `runs` into `out`.
 
@@ -32,7 +24,6 @@ def build(
         runs: A results folder, or any folder between it and a trial.
         out: Where ``index.html``, ``tables/`` and ``figures/`` go; made if it is missing.
         links: Whether the page links to run folders; not where it travels without them.
-        trials: What was read below `runs`, if that was done already.
         beside: Where measurements lie that no run folder holds; None: beside `runs`.
 
     Returns:
@@ -42,26 +33,12 @@ def build(
     Raises:
         ValueError: If `runs` is not a folder.
     """
-    from chandir.report import failures, whole
-    from chandir.report import runs as folders
-
-    runs, out = Path(runs).resolve(), Path(out).resolve()
-    if trials is None:
-        trials = failures.settle(folders.read(runs))
-    with whole.together(out) as place:
-        _fill(place, runs, out, trials, links, runs.parent if beside is None else beside)
-    return out / "index.html"
-
-
-def _fill(
-    place: Path, runs: Path, out: Path, trials: Sequence[Trial], links: bool, beside: Path
-) -> None:
-    """Write everything into `place`; it will lie in `out`."""
     from chandir.report import beside as apart_from_runs
     from chandir.report import (
         cells,
         correlated,
         declared,
+        failures,
         figures,
         overview,
         page,
@@ -70,26 +47,24 @@ def _fill(
         rows,
         summary,
     )
+    from chandir.report import runs as folders
 
+    runs, out = Path(runs).resolve(), Path(out).resolve()
+    trials = failures.settle(folders.read(runs))
     found = cells.cells(trials)
     every = rows.tabulate(found)
     pieces = parts.parts(declared.artefacts(), found)
-    tables, drawn = place / "tables", place / "figures"
-    undrawn: list[str] = []
+    tables, drawn = out / "tables", out / "figures"
     _write(tables / "results.md", results.markdown(every))
     _write(tables / "results.csv", results.to_csv(every))
     _write(tables / "results.tex", results.latex(every))
-    exhibits = [
-        page.Exhibit(
-            part, _drawn(part.artefact.title, undrawn, figures.of_part, part, every, drawn)
-        )
-        for part in pieces
-    ]
+    exhibits = [page.Exhibit(part, figures.of_part(part, every, drawn)) for part in pieces]
     for exhibit in exhibits:
         _sheets(tables, exhibit.part.artefact.name, exhibit.files)
+    where = runs.parent if beside is None else beside
     apart = [
-        apart_from_runs.figure1(beside / "correlation"),
-        apart_from_runs.speed(beside / "bench"),
+        apart_from_runs.figure1(where / "correlation"),
+        apart_from_runs.speed(where / "bench"),
     ]
     for name, sheet in zip(("figure1", "speed"), apart, strict=True):
         _sheets(tables, name, [sheet] if sheet else [])
@@ -97,29 +72,12 @@ def _fill(
     _sheets(tables, "correlation", [alike] if alike else [])
     _sheets(tables, "verdicts", [overview.roll_up(pieces), overview.own(pieces)])
     _sheets(tables, "behaviour", [overview.behaviour()])
-    _write(place / "summary.json", summary.summary(runs, trials, every, pieces, apart))
+    _write(out / "summary.json", summary.summary(runs, trials, every, pieces, apart))
     tasks = [list(group) for _, group in groupby(every, key=lambda row: row.cell.task)]
     shown = {id(sample.cell) for part in pieces for sample in part.samples}
-    sections = [
-        page.Section(own, _drawn(own[0].cell.task, undrawn, figures.of_task, own, shown, drawn))
-        for own in tasks
-    ]
-    general = figures.general(drawn)
-    figure1, speed = apart
-    content = page.Content(trials, exhibits, sections, general, alike, figure1, speed, undrawn)
-    _write(place / "index.html", page.render(content, out, links))
-
-
-def _drawn(
-    what: str, undrawn: list[str], draw: Callable[..., list[Drawing]], *of: Any
-) -> list[Drawing]:
-    """The figures, or none: what cannot be drawn is told, and takes no table with it."""
-    try:
-        return draw(*of)
-    except Exception as error:  # of numbers that no check of one file could see as odd
-        why = " ".join(str(error).split())[:200]
-        undrawn.append(f"{what}: no figures ({type(error).__name__}: {why}).")
-        return []
+    sections = [page.Section(own, figures.of_task(own, shown, drawn)) for own in tasks]
+    content = page.Content(trials, exhibits, sections, figures.general(drawn), alike, *apart)
+    return _write(out / "index.html", page.render(content, out, links))
 
 
 def _sheets(folder: Path, name: str, sheets: list[Sheet]) -> None:
@@ -134,7 +92,7 @@ def _sheets(folder: Path, name: str, sheets: list[Sheet]) -> None:
         _write(folder / f"{name}{f'-{i}' * (len(sheets) > 1)}.csv", sheet.to_csv(one))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder's name may hold bytes that are no text.
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -9,7 +9,6 @@ missing.
 from __future__ import annotations
 
 import io
-import json
 import lzma
 import tarfile
 import tempfile
@@ -17,10 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-import yaml
-
 from chandir.report.runs import Trial
-from chandir.runfolder import secrets
 
 NAME = "runs.tar.xz"
 FILES = (
@@ -31,8 +27,6 @@ FILES = (
 
 def pack(trials: Iterable[Trial], path: Path) -> None:
     """Write the light files of trials into a new archive, one after the other by name.
-
-    What looks like a secret is in it as ``***`` and a home folder as ``~``.
 
     Raises:
         OSError: for a file that cannot be read or written.
@@ -49,30 +43,11 @@ def pack(trials: Iterable[Trial], path: Path) -> None:
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for name, file in sorted(files.items()):
-            content = _public(file)
+            content = file.read_bytes()
             member = tarfile.TarInfo(name)  # of no owner and no time
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     path.write_bytes(packed.getvalue())
-
-
-def _public(file: Path) -> bytes:
-    """A file's content, without secrets and names of home folders."""
-    content = file.read_bytes()
-    if file.name == "error.txt":
-        return secrets.masked(content.decode("utf-8", "replace")).encode()
-    if file.name not in ("config.yaml", "provenance.json"):
-        return content
-    try:
-        found = yaml.safe_load(content)  # JSON is YAML
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return secrets.masked(content.decode("utf-8", "replace")).encode()
-    masked = secrets.mask(found)
-    if masked == found:
-        return content
-    if file.suffix == ".json":
-        return (json.dumps(masked, indent=1) + "\n").encode()
-    return yaml.safe_dump(masked, sort_keys=False, allow_unicode=True).encode()
 
 
 def unpack(publication: Path, runs: Path) -> list[Path]:
