@@ -20,10 +20,11 @@ class ChandirLocalLauncher:
         workers: processes; 0 chooses, by cores, devices and memory.
         stack: trials side by side in one process; 0 chooses (none on a CPU, where it does not pay,
             and none without ``determinism=fast``), 1 is none.
+        silence: seconds without a sign of a trial after which it is named; 0: never.
     """
 
-    def __init__(self, workers: int = 0, stack: int = 0) -> None:
-        self.workers, self.stack = workers, stack
+    def __init__(self, workers: int = 0, stack: int = 0, silence: int = 3600) -> None:
+        self.workers, self.stack, self.silence = workers, stack, silence
 
     def launch(self, jobs: Sequence[Job], stop_on_error: bool) -> None:
         """Run every trial; what came of each is in its run folder."""
@@ -31,7 +32,7 @@ class ChandirLocalLauncher:
         from chandir.harness.pool import run_all
 
         for packing in choose(jobs, self.workers, self.stack):
-            if not run_all(packing, stop_on_error):
+            if not run_all(packing, stop_on_error, self.silence):
                 break
 
 

@@ -33,4 +33,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    from chandir.harness.output import outlast
+
+    outlast()
     sys.exit(main(sys.argv[1:]))

@@ -31,6 +31,7 @@ import torch
 
 from chandir import correlation
 from chandir.harness import environment
+from chandir.harness.output import outlast
 
 # The paper's Figure 1: output and input correlation. It does not say which DenseNet.
 PAPER = {
@@ -62,20 +63,21 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     models = [m for model in options.models for m in (PAPER if model == "figure1" else [model])]
     width = max(len(stem(model)) for model in models)
-    try:
-        for model in models:
+    print(f"{'':{width}}      output direction       input direction")
+    print(f"{'model':{width}}{2 * '       mean  invariant'}   paper's (output, input)")
+    failed = 0
+    for model in models:
+        try:
             weights = load(model, options.weights)
             summary = correlation.summary(weights)
-            if model == models[0]:
-                print(f"{'':{width}}      output direction       input direction")
-                print(f"{'model':{width}}{2 * '       mean  invariant'}   paper's (output, input)")
             print(row(model, summary, width))
             write(model, weights, summary, options.layer, options.out)
-    except (ValueError, OSError) as error:
-        print(f"correlation: {error}", file=sys.stderr)
-        return 1
-    print(f"Written to {options.out}")
-    return 0
+        except (ValueError, OSError) as error:  # the other models can be measured all the same
+            print(f"correlation: {error}", file=sys.stderr)
+            failed += 1
+    if failed < len(models):
+        print(f"Written to {options.out}")
+    return 1 if failed else 0
 
 
 def load(model: str, folder: Path) -> Mapping[str, Any]:
@@ -215,4 +217,5 @@ def draw(name: str, summary: dict[str, Any], layer: str, weight: torch.Tensor, o
 
 if __name__ == "__main__":
     environment.settle()
+    outlast()
     sys.exit(main())

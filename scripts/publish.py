@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from chandir.harness import environment  # noqa: E402
+from chandir.harness.output import outlast  # noqa: E402
 from chandir.report import publication  # noqa: E402
 from scripts.benchmarks import targets  # noqa: E402
 
@@ -57,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.runs is not None and options.name is not None:
             page = publication.publish(options.runs, ROOT / "results" / options.name)
             print(f"published: {page.relative_to(ROOT).parent}")
+            told = (page.parent / "provenance.json").read_text(encoding="utf-8")
+            if any(mask in told for mask in ("=***", "~/")):
+                print("masked in it: what looks like a secret (***), and home folders (~)")
         for path, text in headlines(ROOT / "results").items():
             path.write_text(publication.into(path.read_text(encoding="utf-8"), text), "utf-8")
         (ROOT / "results/bench/README.md").write_text(speed(ROOT / "results/bench"), "utf-8")
@@ -68,4 +72,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     environment.settle()
+    outlast()
     sys.exit(main())

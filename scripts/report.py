@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import report
 from chandir.harness import environment
+from chandir.harness.output import outlast
 from chandir.report import archive
 
 
@@ -49,4 +50,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     environment.settle()
+    outlast()
     sys.exit(main())

@@ -16,18 +16,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from chandir import runfolder
 from chandir.harness import claim
 from chandir.harness.errors import UserError
-from chandir.harness.record import Record
+from chandir.harness.output import outlast
+from chandir.harness.provenance import machines
 from chandir.harness.summary import aligned, unlike
+from chandir.runfolder import find, log
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RUNS = Path("results/runs")
-HEADER = ("cell", "planned", "done", "diverged", "running", "failed", "epochs", "left")
+HEADER = ("cell", "planned", "done", "diverged", "running", "failed", "damaged", "epochs", "left")
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Cell:
     states: list[str] = field(default_factory=list)
     paces: list[float] = field(default_factory=list)  # seconds per epoch
     machines: list[str] = field(default_factory=list)  # kinds that ran them, each once
+    damaged: dict[Path, str] = field(default_factory=dict)  # why, by folder
 
     def count(self, state: str) -> int:
         """Trials in a state."""
@@ -53,46 +54,42 @@ class Cell:
 
 
 def trial(cell: Cell, folder: Path, epochs: int) -> None:
-    """Add what a run folder says."""
-    record = Record(folder)
-    rows = record.rows()
+    """Add what a run folder says.
+
+    Args:
+        cell: the trial's.
+        folder: the trial's.
+        epochs: that are planned; 0: as its configuration says, if that can be read.
+    """
+    found = runfolder.state(folder)
+    epochs = epochs or (found.config["task"]["epochs"] if found.config else 0)
     cell.planned += 1
+    cell.machines += [m for m in machines(found.provenance) if m not in cell.machines]
+    if found.complete:
+        totals = found.final["totals"]
+        cell.states.append(found.status)
+        cell.epochs += totals["epochs"]  # a diverged trial is shorter
+        cell.ran += totals["epochs"]
+        cell.paces.append(totals["seconds"] / totals["epochs"])
+        return
     cell.epochs += epochs
-    cell.ran += len(rows)
-    cell.machines += [found for found in record.machines() if found not in cell.machines]
-    if rows:
+    running = claim.running(folder)
+    if found.status == "damaged" and not running:  # it is run again
+        cell.states.append("damaged")
+        cell.damaged[folder] = found.reason
+        return
+    if rows := log.rows(folder / log.NAME):
+        cell.ran += len(rows)
         cell.paces.append(sum(row["seconds"] for row in rows) / len(rows))
-    if record.complete:
-        status = _status(record)
-        cell.states.append(status)
-        cell.epochs += len(rows) - epochs  # a diverged trial is shorter
-    elif claim.running(folder):
-        cell.states.append("running")
-    elif (folder / "error.txt").exists():
-        cell.states.append("failed")
-    else:
-        cell.states.append("waiting")
-
-
-def _status(record: Record) -> str:
-    try:
-        return str(record.final()["status"])
-    except (OSError, ValueError, KeyError):
-        return "failed"
+    failed = found.status == "failed"
+    cell.states.append("running" if running else "failed" if failed else "waiting")
 
 
 def found(runs: Path) -> list[Cell]:
     """Every cell below a results folder."""
     cells: dict[Path, Cell] = {}
-    names = ("config.yaml", "error.txt")  # what fails before its first step has no config.yaml
-    paths = {path.parent for name in names for path in runs.glob(f"**/trial-*/{name}")}
-    for folder in sorted(paths):
-        config = folder / "config.yaml"
-        try:
-            epochs = int(yaml.load(config.read_bytes(), _LOADER)["task"]["epochs"])
-        except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError):
-            epochs = 0  # it has none yet, or a damaged one
-        trial(cells.setdefault(folder.parent, Cell(folder.parent.name)), folder, epochs)
+    for folder in find.folders(runs):
+        trial(cells.setdefault(folder.parent, Cell(folder.parent.name)), folder, 0)
     return list(cells.values())
 
 
@@ -121,7 +118,8 @@ def text(cells: list[Cell], planned: bool = True) -> str:
         counts = (cell.planned, done, cell.count("diverged"), cell.count("running"))
         epochs = f"{cell.ran}/{cell.epochs}"
         left = _duration(cell.left(typical))
-        rows.append((cell.name, *map(str, counts), str(cell.count("failed")), epochs, left))
+        ill = (str(cell.count("failed")), str(cell.count("damaged")))
+        rows.append((cell.name, *map(str, counts), *ill, epochs, left))
     running = sum(cell.count("running") for cell in cells)
     left_of = [cell.left(typical) for cell in cells]
     lines = [aligned(rows, left=(0,))]
@@ -131,8 +129,13 @@ def text(cells: list[Cell], planned: bool = True) -> str:
         about = f"about {_duration(total / max(running, 1))} left at this pace"
         idle = f"nothing runs; about {_duration(total)} of work left" if total else "all done"
         lines.append(f"{running} running; {about}" if running else idle)
+        bad = sum(cell.count("failed") + cell.count("damaged") for cell in cells)
+        if not total and bad:
+            lines[-1] = f"nothing runs; {bad} trials have no result: the same command runs them"
         if not planned:
             lines[-1] += ", of what has begun; give the sweep's own arguments for all of it"
+    for cell in cells:
+        lines += [f"damaged: {folder}: {why}" for folder, why in cell.damaged.items()]
     return "\n".join(lines)
 
 
@@ -174,6 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    outlast()
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir.harness import data
 from chandir.harness.errors import UserError
+from chandir.harness.output import outlast
 from chandir.harness.plan import jobs
 from chandir.harness.provenance import ROOT
 
@@ -86,7 +87,7 @@ def workspace(artefact: str, entity: str, project: str) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make and send, or print, the workspaces."""
+    """Make and send, or print, the workspaces; one that fails keeps no other back."""
     known = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
     parser = argparse.ArgumentParser(description="W&B workspaces, one per artefact")
     parser.add_argument("artefacts", nargs="*", metavar="ARTEFACT", help=f"of {', '.join(known)}")
@@ -96,20 +97,25 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not (options.entity or options.json):
         parser.error("--entity: expected the W&B account or team to send to, or --json")
+    status = 0
     for artefact in options.artefacts or known:
         try:
             made = workspace(artefact, options.entity, options.project)
+            if options.json:
+                model = made._to_model()  # the library has no public way to look before sending
+                print(model.model_dump_json(by_alias=True, exclude_none=True))
+            else:
+                made.save()
+                print(f"{artefact}: {made.url}")
         except UserError as error:
             print(f"refused: {error}", file=sys.stderr)
-            return 2
-        if options.json:
-            model = made._to_model()  # the library has no public way to look before sending
-            print(model.model_dump_json(by_alias=True, exclude_none=True))
-        else:
-            made.save()
-            print(f"{artefact}: {made.url}")
-    return 0
+            status = 2
+        except Exception as error:  # a server's: the other artefacts are sent all the same
+            print(f"{artefact}: {type(error).__name__}: {error}", file=sys.stderr)
+            status = status or 1
+    return status
 
 
 if __name__ == "__main__":
+    outlast()
     sys.exit(main())

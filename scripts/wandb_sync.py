@@ -14,9 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chandir.harness import mirror, tracker
+from chandir import runfolder
+from chandir.harness import claim, mirror, tracker
+from chandir.harness.output import outlast
 from chandir.harness.provenance import ROOT
 from chandir.harness.schema import Wandb
+from chandir.runfolder import find
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,17 +32,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--patience", type=float, default=120, metavar="S", help="for one trial")
     options = parser.parse_args(arguments)
     target = Wandb(name="wandb", mode=options.mode, project=options.project, entity=options.entity)
-    folders = sorted(path.parent for path in options.runs.glob("**/trial-*/config.yaml"))
+    folders = [each for each in find.folders(options.runs) if (each / "config.yaml").is_file()]
     counts = {"mirrored": 0, "there already": 0, "followed live": 0, "failed": 0}
     for folder in folders:
-        outcome = _mirror(folder, target, options.patience)
+        try:
+            outcome = _mirror(folder, target, options.patience)
+        except OSError as error:  # a folder that cannot be written to; the others can
+            print(f"{folder}: {error}", file=sys.stderr)
+            outcome = "failed"
         counts[outcome] += 1
     print(", ".join(f"{count} {what}" for what, count in counts.items()))
     return 1 if counts["failed"] or not folders else 0
 
 
 def _mirror(folder: Path, target: Wandb, patience: float) -> str:
-    if mirror.mirrored(folder, target.mode, target.project, target.entity):
+    found = runfolder.state(folder)
+    if found.status == "damaged" and not claim.running(folder):
+        print(f"{folder}: damaged: {found.reason}", file=sys.stderr)
+        return "failed"
+    if found.complete and mirror.mirrored(folder, target.mode, target.project, target.entity):
         return "there already"
     if mirror.busy(folder):
         return "followed live"  # two writers would disturb each other
@@ -66,4 +77,5 @@ def _mirror(folder: Path, target: Wandb, patience: float) -> str:
 
 
 if __name__ == "__main__":
+    outlast()
     sys.exit(main())

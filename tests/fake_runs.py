@@ -118,6 +118,7 @@ def trial(
         final = {
             "status": status,
             "trial": k,
+            "score": score_spec,
             "last": {key: value for key, value in rows[-1].items() if key not in keep},
             "best": {key: value for key, value in best.items() if key not in keep},
             "totals": {"epochs": epochs, "steps": 10 * epochs, "images": 1000 * epochs,

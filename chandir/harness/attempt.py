@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chandir.harness import signals
+from chandir.harness import outcomes, signals
 from chandir.harness.errors import UserError, out_of_memory
 from chandir.harness.plan import Job
 
@@ -75,6 +75,7 @@ def _failed(folder: Path, error: Exception) -> str:
 
 
 def _told(folder: Path, error: Exception) -> str:
+    outcomes.failed(folder, f"{type(error).__name__}: {error}")
     if isinstance(error, UserError):
         print(f"failed: {error}", file=sys.stderr, flush=True)
         return FAILED

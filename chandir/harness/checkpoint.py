@@ -12,6 +12,7 @@ import io
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,15 @@ from torch import nn
 from chandir.harness import files
 from chandir.harness.errors import UserError
 from chandir.harness.record import CHECKPOINTS as NAMES
-from chandir.harness.record import holds_weights
+from chandir.harness.record import holds_weights, unclaimed
+from chandir.runfolder import reading, shapes
 
 # Weights and Adam's two moments, in two generations and the temporary file.
 COPIES = 9
+
+
+class Unfit(ValueError):
+    """A generation that cannot be continued from, and why."""
 
 
 class Saver:
@@ -34,9 +40,10 @@ class Saver:
     and nothing else, however seldom it saves and however short the grace.
     """
 
-    def __init__(self, folder: Path, seconds: float) -> None:
-        """The first save is due ``seconds`` from now."""
+    def __init__(self, folder: Path, seconds: float, look: Callable[[], None] = unclaimed) -> None:
+        """The first save is due ``seconds`` from now; ``look`` comes before each."""
         self.folder = folder
+        self.look = look
         self.seconds = seconds
         self.last = time.monotonic()
         self.held: dict[str, Any] | None = None
@@ -57,6 +64,7 @@ class Saver:
     def flush(self) -> None:
         """Save what is held, after the log that it relies on."""
         if self.held is not None:
+            self.look()
             files.sync(self.folder / "log.jsonl")
             save(self.folder, self.held)
             self.held = None
@@ -64,7 +72,7 @@ class Saver:
     def newest(self) -> dict[str, Any] | None:
         """The weights of the last epoch that was offered, by this process or one before it."""
         state = self.held if self.held is not None else load(self.folder)[0]
-        return state["model"] if state else None
+        return state.get("model") if state else None
 
 
 def _copy(value: Any) -> Any:
@@ -117,31 +125,81 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     files.sync_folder(folder)
 
 
-def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+def load(
+    folder: Path, use: Callable[[dict[str, Any]], None] = lambda state: None
+) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest whole generation, or None; and what was found damaged, in words.
 
     A damaged file before a whole one is removed: the next save would make it the older generation,
     and a kill inside that save would leave none.
+
+    Args:
+        folder: the trial's.
+        use: takes a generation, or raises `Unfit`: then the one before is tried.
     """
     damaged: list[str] = []
     for name in NAMES:
         path = folder / name
-        if not path.exists():
+        if not os.path.lexists(path):
             continue
-        digest, _, payload = path.read_bytes().partition(b"\n")
-        if hashlib.sha256(payload).hexdigest().encode() == digest:
-            state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-            if damaged:
-                (folder / NAMES[0]).unlink()
-            return state, damaged
-        # A kill after `keep_weights` and before the result leaves weights.
-        what = (
-            "holds weights without a result" if holds_weights(digest) else "is damaged (checksum)"
-        )
-        damaged.append(f"{path} {what}; falling back to the generation before")
+        try:
+            state = _read(path)
+            use(state)
+        except Unfit as why:
+            damaged.append(f"{path} {why}; falling back to the generation before")
+            continue
+        if damaged and os.path.lexists(folder / NAMES[0]):
+            (folder / NAMES[0]).unlink()
+        return state, damaged
     if damaged:
         damaged.append(f"{folder} has no whole checkpoint left; starting anew")
     return None, damaged
+
+
+def exist(folder: Path) -> bool:
+    """Whether there is a file to continue from, whole or not."""
+    return any(os.path.lexists(folder / name) for name in NAMES)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A generation that is whole as far as the file alone can tell.
+
+    Raises:
+        Unfit: otherwise.
+    """
+    try:
+        digest, _, payload = reading.content(path).partition(b"\n")
+    except reading.Damaged as damage:
+        raise Unfit(f"is damaged: {damage}") from None
+    if hashlib.sha256(payload).hexdigest().encode() != digest:
+        # A kill after `keep_weights` and before the result leaves weights.
+        weights = holds_weights(digest)
+        raise Unfit("holds weights without a result" if weights else "is damaged (checksum)")
+    try:
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever an unpickler raises on what it does not know
+        raise Unfit(f"holds no checkpoint ({type(error).__name__})") from None
+    try:
+        if not isinstance(state, dict):
+            raise reading.Damaged(f"it holds a {type(state).__name__}")
+        shapes.check(state, {"epoch": shapes.COUNT}, path.name)
+    except reading.Damaged as damage:
+        raise Unfit(f"holds no checkpoint: {damage}") from None
+    return state
+
+
+def check(state: dict[str, Any]) -> None:
+    """Hold a generation to what a trial continues from.
+
+    Raises:
+        Unfit: naming what is missing or of another kind.
+    """
+    try:
+        shapes.check(state, shapes.CHECKPOINT, "it")
+        for segment in state["segments"]:
+            shapes.check(segment, shapes.SEGMENT, "a segment")
+    except reading.Damaged as damage:
+        raise Unfit(f"holds no whole checkpoint: {damage}") from None
 
 
 def remove(folder: Path) -> None:

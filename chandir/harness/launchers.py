@@ -29,6 +29,7 @@ EARLY = 60  # seconds that SLURM's clock may be early
 RANGES = {
     "workers": (0, 100_000),
     "stack": (0, 100_000),
+    "silence": (0, 31_536_000),
     "timeout_min": (1, 525_600),
     "signal_delay_s": (1, 86_400),
     "max_num_timeout": (0, 1000),

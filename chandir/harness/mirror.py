@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import select
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from chandir import runfolder
 from chandir.harness import claim, files, signals
-from chandir.harness.record import Record
+from chandir.runfolder import log, reading, secrets
+from chandir.runfolder.contents import read_config, read_provenance
 
 Mode = Literal["offline", "online"]
 POLL = 0.5  # seconds between two looks at a log that grows
 LOCK = ".lock"
+TAG = 64  # characters
 LAST = 60  # seconds that a process may outlive the trial that it follows
 
 
@@ -43,7 +44,8 @@ def identity(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
         "name": f"{cell} trial {config['trial']}",
         "group": cell,
         "job_type": config["task"]["name"],
-        "tags": [tag for tag in (config["artefact"], config["scale"]["name"]) if tag],
+        # W&B refuses longer ones.
+        "tags": [tag[:TAG] for tag in (config.get("artefact"), config["scale"]["name"]) if tag],
     }
 
 
@@ -56,12 +58,16 @@ def mirror(folder: Path, mode: Mode, project: str, entity: str | None, follow: b
         project: W&B's.
         entity: W&B's; None: the user's default.
         follow: go on until standard input ends; otherwise what is there now.
+
+    Raises:
+        Damaged: if the folder cannot be trusted; nothing is sent, and nothing marked as sent.
     """
+    config, provenance = read_config(folder), read_provenance(folder)
+    found = runfolder.read(folder)
+    if found.status == "damaged" and not follow:
+        raise runfolder.Damaged(found.reason)
     import wandb
 
-    record = Record(folder)
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     named = identity(folder, config)
     if mode == "offline":  # written anew from the log, so that there is one record of each epoch
         for old in folder.glob(f"wandb/offline-run-*-{named['id']}"):
@@ -75,7 +81,7 @@ def mirror(folder: Path, mode: Mode, project: str, entity: str | None, follow: b
         project=project,
         entity=entity,
         dir=str(folder),
-        config={**config, "provenance": provenance},
+        config=secrets.mask({**config, "provenance": provenance}),
         resume="allow",
         settings=settings,
     )
@@ -84,17 +90,18 @@ def mirror(folder: Path, mode: Mode, project: str, entity: str | None, follow: b
     sent = 0
     while True:
         over = not follow or _ended()
-        rows = record.rows()
+        rows = log.rows(folder / log.NAME)
         for row in rows[sent:]:
             if row["epoch"] >= run.step:  # the server has the earlier ones
                 run.log({key: _number(row[key]) for key in row}, step=row["epoch"])
         sent = len(rows)
         if over:
             break
-    complete = record.complete
+    found = runfolder.read(folder)
+    complete = found.complete and sent == len(found.log)
     if complete:
-        run.summary.update(_summary(record.final()))
-    elif not (folder / "error.txt").exists():
+        run.summary.update(_summary(found.final))
+    elif found.status == "incomplete":
         run.mark_preempting()  # else W&B would call it failed: it runs still, or will go on
     run.finish(exit_code=0 if complete else 1)
     if complete:
@@ -110,15 +117,18 @@ def _alone(folder: Path) -> None:
     """Wait for the process that mirrors this folder; the lock ends with this process."""
     path = folder / "wandb" / LOCK
     path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     with suppress(OSError):  # no locks on this file system
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def mirrored(folder: Path, mode: str, project: str, entity: str | None) -> bool:
     """Whether W&B has the complete trial already."""
-    mark = folder / "wandb" / "mirrored.json"
-    return mark.exists() and mark.read_bytes() == _mark(mode, project, entity)
+    try:
+        mark = reading.content(folder / "wandb" / "mirrored.json")
+    except runfolder.Damaged:
+        return False
+    return mark == _mark(mode, project, entity)
 
 
 def _mark(mode: str, project: str, entity: str | None) -> bytes:
@@ -137,7 +147,7 @@ def _number(value: Any) -> Any:
     return float("nan") if value is None else value  # JSON has no NaN
 
 
-def _summary(final: dict[str, Any]) -> dict[str, Any]:
+def _summary(final: Mapping[str, Any]) -> dict[str, Any]:
     parts = {name: final[name] for name in ("last", "best", "totals")}
     flat = {f"{name}/{key}": _number(part[key]) for name, part in parts.items() for key in part}
     return {"status": final["status"], **flat}
@@ -155,8 +165,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.follow:  # SLURM sends a trial's signals to every process of the job
         for signum in signals.SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
-    _alone(options.folder)
-    mirror(**vars(options))
+    try:
+        _alone(options.folder)
+        mirror(**vars(options))
+    except (runfolder.Damaged, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

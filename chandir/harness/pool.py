@@ -20,7 +20,8 @@ from chandir.harness import signals
 from chandir.harness.attempt import DONE, MEMORY
 from chandir.harness.plan import Job
 from chandir.harness.progress import QUIET
-from chandir.harness.worker import Unit, Worker, tell, work
+from chandir.harness.silence import USUAL, Watch
+from chandir.harness.worker import Unit, Worker, end_all, tell, work
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ class Packing:
         return sum(sizes[: sum(self.places.values())])
 
 
-def run_all(packing: Packing, stop_on_error: bool) -> bool:
+def run_all(packing: Packing, stop_on_error: bool, silence: float = USUAL) -> bool:
     """Run every trial; with one worker, in this process.
 
     Args:
         packing: what runs where.
         stop_on_error: start no further trial after a failure; what runs then is finished.
+        silence: seconds without a sign of a trial in a worker after which it is named; 0: never.
 
     Returns:
         Whether to go on: false after a failure under ``stop_on_error``.
@@ -61,7 +63,7 @@ def run_all(packing: Packing, stop_on_error: bool) -> bool:
     count = sum(len(unit.jobs) for unit in packing.units)
     print(f"{count} trials, {packing.at_a_time} at a time: {packing.why}", flush=True)
     if packing.places != {None: 1}:
-        return _Pool(packing, stop_on_error).run()
+        return _Pool(packing, stop_on_error, silence).run()
 
     def ended(index: int, outcome: str) -> bool:
         del index
@@ -81,7 +83,8 @@ class _Place:
 
 
 class _Pool:
-    def __init__(self, packing: Packing, stop_on_error: bool) -> None:
+    def __init__(self, packing: Packing, stop_on_error: bool, silence: float) -> None:
+        self.watch, self.looked = Watch(silence), time.monotonic()
         self.waiting = deque(packing.units)
         self.places = [_Place(visible, size) for visible, size in packing.places.items()]
         self.stop_on_error = stop_on_error
@@ -96,14 +99,28 @@ class _Pool:
                 while self.waiting or self.busy:
                     while self.waiting and (free := [p for p in self.places if p.busy < p.size]):
                         self._hand_out(min(free, key=lambda place: place.busy))
-                    for link in wait(list(self.busy)):
+                    ready = wait(list(self.busy), self.watch.pause)
+                    for link in ready:
                         self._collect(*self.busy[link], bar)
+                    self._name_the_silent()
             except signals.Leave as leave:
                 print(f"{leave}: running trials save and leave", file=sys.stderr, flush=True)
                 raise
             finally:
                 self._dismiss()
         return not self.stopped
+
+    def _name_the_silent(self) -> None:
+        if self.watch.pause is None or time.monotonic() - self.looked < self.watch.pause:
+            return
+        self.looked = time.monotonic()
+        running = {
+            job.folder: worker.process.pid
+            for worker, _ in self.busy.values()
+            for job in worker.left[: worker.unit.lanes]
+        }
+        for line in self.watch.look(running):
+            print(line, file=sys.stderr, flush=True)
 
     def _hand_out(self, place: _Place) -> None:
         worker = place.idle.pop() if place.idle else Worker(place.visible, self.stop_on_error)
@@ -175,10 +192,7 @@ class _Pool:
     def _dismiss(self) -> None:
         workers = [worker for place in self.places for worker in place.idle]
         workers += [worker for worker, _ in self.busy.values()]
-        for worker in workers:
-            worker.process.terminate()
-        for worker in workers:
-            worker.process.join()
+        end_all(workers)
 
 
 def _bar(total: int) -> Any:

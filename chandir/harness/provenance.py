@@ -24,6 +24,7 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
     *("attempt", "launch", "launchers", "limits", "questions", "environment"),
+    *("outcomes", "silence"),
     *("files", "output", "record", "provenance", "numerics", "progress"),
     *("summary", "tracker", "mirror", "wording"),
 }
@@ -81,7 +82,9 @@ def segment(origin: dict[str, Any], epoch: int) -> dict[str, Any]:
 def machines(origin: Mapping[str, Any]) -> list[str]:
     """What ran a trial, each kind once: the machine and torch; empty where no record tells."""
     ran = [each for each in origin.get("segments") or [origin] if "machine" in each]
-    return list(dict.fromkeys(f"{e['machine']}, torch {e['versions'].get('torch')}" for e in ran))
+    return list(
+        dict.fromkeys(f"{e['machine']}, torch {e.get('versions', {}).get('torch')}" for e in ran)
+    )
 
 
 @cache

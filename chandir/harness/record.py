@@ -1,24 +1,32 @@
 """A trial's record on disk: config.yaml, provenance.json, log.jsonl, final.json.
 
-``final.json`` exists if and only if the trial is complete.
+``final.json`` exists if and only if the trial is complete. What is read goes through
+`chandir.runfolder`; what is written, through here, each time after a look at the claim.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from chandir import runfolder
 from chandir.harness import files
 from chandir.harness.errors import UserError
-from chandir.harness.provenance import machines
+from chandir.runfolder import log, shapes
 
 # The newer and the older generation of what an unfinished trial continues from.
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
+# What a trial that starts or continues writes anew; of the try before, or damaged.
+_FORMER = ("error.txt", "final.json", "correlation.json", "wandb/mirrored.json")
+
+
+def unclaimed() -> None:
+    """The look of whoever needs none: a reader, or the only process there is."""
 
 
 class Record:
@@ -26,90 +34,108 @@ class Record:
 
     Attributes:
         folder: ``<results>/<task>/<cell>/trial-<k>``.
+        look: called before every write; raises `claim.Lost` if the folder is another's by now.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, look: Callable[[], None] = unclaimed) -> None:
         """Nothing is written yet."""
         self.folder = folder
+        self.look = look
+        self._logged: int | None = None  # bytes of the log, all of them ours
 
     @property
     def complete(self) -> bool:
-        """Whether the trial has its final result; one that cannot be read is none."""
-        try:
-            return {"status", "score", "last", "best", "totals"} <= self.final().keys()
-        except (OSError, ValueError, TypeError):
-            return False
+        """Whether the trial has its final result, and nothing in its folder is damaged."""
+        return runfolder.state(self.folder).complete
 
     def open(self, config: dict[str, Any], provenance: dict[str, Any]) -> None:
-        """Write what the trial is, before its first step."""
+        """Write what the trial is, before its first step, and drop what an earlier try left.
+
+        Raises:
+            UserError: where a folder lies in a file's place.
+        """
+        self.look()
+        for name in ("config.yaml", "provenance.json", log.NAME, *CHECKPOINTS, *_FORMER):
+            path = self.folder / name
+            if path.is_dir() and not path.is_symlink():
+                raise UserError(f"{path} is a folder: expected a file there; remove it")
         for parent in list(self.folder.parents)[:2]:  # the folder's own entry, and its cell's
             files.sync_folder(parent)
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         files.write(self.folder / "config.yaml", text.encode())
         files.write(self.folder / "provenance.json", files.to_json(provenance, indent=1).encode())
-        (self.folder / "error.txt").unlink(missing_ok=True)
+        for former in (self.folder / name for name in _FORMER):
+            if os.path.lexists(former):
+                former.unlink()
 
     def rows(self) -> list[dict[str, Any]]:
-        """The epochs logged so far."""
-        path = self.folder / "log.jsonl"
-        if not path.exists():
-            return []
-        rows: list[dict[str, Any]] = []
-        for line in path.read_bytes().splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                break  # the line that a kill cut short
-            if not isinstance(row, dict) or row.get("epoch") != len(rows) + 1:
-                break  # somebody's edit
-            rows.append(row)
-        return rows
+        """The epochs logged so far, up to the first that a kill or an edit has damaged."""
+        return log.rows(self.folder / log.NAME)
 
     def truncate(self, epoch: int) -> list[dict[str, Any]]:
-        """Drop the rows after an epoch, which will be run again; returns the rows kept.
-
-        Raises:
-            UserError: if a row before it is missing: the log is synced before each checkpoint, so
-                it was damaged since.
-        """
-        rows = [row for row in self.rows() if row["epoch"] <= epoch]
-        if len(rows) != epoch:
-            raise UserError(
-                f"{self.folder / 'log.jsonl'}: {len(rows)} epochs are readable: expected the "
-                f"{epoch} that the checkpoint continues from; remove the folder to run it anew"
-            )
-        text = "".join(files.to_json(row) + "\n" for row in rows)
-        files.write(self.folder / "log.jsonl", text.encode())
+        """Drop the rows after an epoch, which will be run again; returns the rows kept."""
+        rows = self.rows()[:epoch]
+        assert len(rows) == epoch, "a checkpoint is only continued from if the log reaches it"
+        self.look()
+        text = "".join(files.to_json(row) + "\n" for row in rows).encode()
+        files.write(self.folder / log.NAME, text)
+        self._logged = len(text)
         return rows
 
     def append(self, row: dict[str, Any]) -> None:
-        """Log an epoch. Not synced to the disk: the checkpoint decides what is kept."""
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(files.to_json(row) + "\n")
+        """Log an epoch. Not synced to the disk: the checkpoint decides what is kept.
+
+        One call of the system writes the whole row, so that no other writer's can lie within it.
+
+        Raises:
+            UserError: if another process wrote to the log since.
+            OSError: disk full, no permission.
+        """
+        self.look()
+        line = (files.to_json(row) + "\n").encode()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.folder / log.NAME, flags, 0o666)
+        try:
+            size = os.fstat(descriptor).st_size
+            if self._logged is not None and size != self._logged:
+                raise UserError(
+                    f"{self.folder / log.NAME} has {size} bytes: expected the {self._logged} that "
+                    "this process wrote; another one writes to it: stop that, then run the same "
+                    "command again"
+                )
+            left = line
+            while left:  # a full disk takes a part, then says why
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
+        self._logged = size + len(line)
 
     def put(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file such as ``correlation.json``."""
+        self.look()
         files.write(self.folder / name, files.to_json(content, indent=1).encode())
 
     def final(self) -> dict[str, Any]:
-        """The result of a complete trial."""
-        return dict(json.loads((self.folder / "final.json").read_text(encoding="utf-8")))
+        """The result of a complete trial.
 
-    def machines(self) -> list[str]:
-        """The kinds of machines that ran it; none where that cannot be read."""
-        try:
-            return machines(json.loads((self.folder / "provenance.json").read_bytes()))
-        except (OSError, ValueError, AttributeError, TypeError, KeyError):
-            return []
+        Raises:
+            Damaged: if it is not complete.
+        """
+        found = runfolder.state(self.folder)
+        if not found.complete:
+            raise runfolder.Damaged(f"{self.folder}: {found.reason}")
+        return dict(found.final)
 
     def tidy(self) -> None:
         """Of a complete trial, drop what it would continue from; weights that are kept stay.
 
         A kill may have come between the result and this.
         """
-        left = [path for name in CHECKPOINTS if (path := self.folder / name).exists()]
+        left = [path for name in CHECKPOINTS if os.path.lexists(path := self.folder / name)]
         for path in left if left and self.complete else ():
             with contextlib.suppress(FileNotFoundError):  # another process may do the same
+                if path.is_symlink() or not path.is_file():
+                    continue  # not ours
                 with open(path, "rb") as file:
                     kept = holds_weights(file.read(2))
                 if not kept:
@@ -136,15 +162,19 @@ def result(
         trial: the seed index.
         totals: epochs, steps, images, seconds.
         diverged: where the loss stopped being finite, or None.
+
+    Raises:
+        UserError: if the score of the last epoch is not finite, which is no result.
     """
-    sign = 1 if score["better"] == "higher" else -1
-
-    def finite(row: dict[str, Any]) -> bool:  # NaN is null in a log that is continued
-        value = row.get(score["name"])
-        return value is not None and math.isfinite(value)
-
-    scored = [row for row in rows if finite(row)]
-    best = max(scored, key=lambda row: sign * row[score["name"]]) if scored else rows[0]
+    sign, name = 1 if score["better"] == "higher" else -1, score["name"]
+    scored = [row for row in rows if shapes.score(row.get(name))]  # NaN is null if continued
+    if diverged is None and not (scored and scored[-1] is rows[-1]):
+        raise UserError(
+            f"{name} is {rows[-1].get(name)} after the last epoch: expected a finite number, which "
+            "the loss is; look at the test data (do they hold anything to score?) and at the "
+            "task's evaluate"
+        )
+    best = max(scored, key=lambda row: sign * row[name]) if scored else rows[0]
     return {
         "status": "diverged" if diverged else "done",
         "trial": trial,

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chandir import runfolder
+from chandir.harness import outcomes
 from chandir.harness.plan import Job
-from chandir.harness.record import Record
+from chandir.harness.provenance import machines
 from chandir.harness.schema import Config
+from chandir.runfolder import log, reading
 
 TRACEBACKS = 5  # different ones shown at the end of a sweep
 
@@ -26,7 +29,8 @@ class Cell:
         steps: of one trial, on the task's own data.
         planned: trials asked for.
         results: ``final.json`` of the complete ones.
-        failed: run folders of those with an error.
+        failed: why, of each run folder with an error.
+        damaged: why, of each that has a result which cannot be trusted; it is run again.
         machines: the kinds that ran the complete ones, each once.
         like: what decides how long a step takes, first of all: task, network and batch size.
         ran: epochs that the trials which are not complete have behind them.
@@ -41,7 +45,8 @@ class Cell:
     like: tuple[str, str, int | None]
     planned: int = 0
     results: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[Path] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+    damaged: dict[Path, str] = field(default_factory=dict)
     ran: int = 0
     paces: list[float] = field(default_factory=list)
     machines: list[str] = field(default_factory=list)
@@ -62,11 +67,11 @@ class Cell:
             return ""
         primary = self.results[0]["score"]
         values = [result["last"].get(primary["name"]) for result in self.results]
-        finite = [value for value in values if value is not None]
+        finite = [value for value in values if value is not None]  # diverged ones have none
         if not finite:
             return "not finite"
         spread = f" ± {statistics.stdev(finite):.2f}" if len(finite) > 1 else ""
-        return f"{statistics.fmean(finite):.2f}{spread} {primary['unit']}".rstrip()
+        return f"{statistics.fmean(finite):.2f}{spread} {primary.get('unit', '')}".rstrip()
 
 
 def cells(jobs: list[Job]) -> list[Cell]:
@@ -87,22 +92,28 @@ def cells(jobs: list[Job]) -> list[Cell]:
             ),
         )
         entry.planned += 1
-        record = Record(job.folder)
-        try:
-            if record.complete:
-                final = record.final()
-                entry.results.append(final)
-                entry.machines += [m for m in record.machines() if m not in entry.machines]
-                entry.paces.append(final["totals"]["seconds"] / final["totals"]["epochs"])
-                continue
-            if rows := record.rows():
-                entry.ran += len(rows)
-                entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
-        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
-            pass  # unreadable: the trial itself says what is wrong
-        if (job.folder / "error.txt").exists():
-            entry.failed.append(job.folder)
+        _add(entry, job.folder)
     return list(found.values())
+
+
+def _add(entry: Cell, folder: Path) -> None:
+    """Count what a run folder says, and what this process knows if the folder could not be told."""
+    found = runfolder.state(folder)
+    if found.complete:
+        totals = found.final["totals"]
+        entry.results.append(dict(found.final))
+        entry.paces.append(totals["seconds"] / totals["epochs"])
+        entry.machines += [m for m in machines(found.provenance) if m not in entry.machines]
+        return
+    known = outcomes.of(folder)
+    if found.status == "damaged" and known is None:
+        entry.damaged[folder] = found.reason
+        return
+    if rows := log.rows(folder / log.NAME):
+        entry.ran += len(rows)
+        entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
+    if found.status == "failed" or known is not None:
+        entry.failed[folder] = found.reason if found.status == "failed" else str(known)
 
 
 def _steps(config: Config) -> int:
@@ -176,8 +187,11 @@ def text(jobs: list[Job]) -> str:
         lines.append(f"note: {note}")
     lines += [unlike(entry.name, entry.machines) for entry in table if len(entry.machines) > 1]
     for entry in table:
-        for folder in entry.failed:
-            lines.append(f"failed: {folder}: {last_line(folder)} (traceback: error.txt)")
+        for folder, why in entry.failed.items():
+            told = "traceback: error.txt" if (folder / "error.txt").is_file() else "told above"
+            lines.append(f"failed: {folder}: {why} ({told})")
+        for folder, why in entry.damaged.items():
+            lines.append(f"damaged: {folder}: {why} (the same command runs it again)")
     lines += _tracebacks([folder for entry in table for folder in entry.failed])
     waiting = sum(entry.planned - len(entry.results) - len(entry.failed) for entry in table)
     if waiting:
@@ -187,11 +201,11 @@ def text(jobs: list[Job]) -> str:
     return "\n".join(lines)
 
 
-def unlike(name: str, machines: Sequence[str]) -> str:
+def unlike(name: str, kinds: Sequence[str]) -> str:
     """That trials of a cell come from unlike machines."""
     return (
-        f"{name}: its trials ran on {len(machines)} kinds of machines, between which last digits "
-        f"differ: {'; '.join(machines)}"
+        f"{name}: its trials ran on {len(kinds)} kinds of machines, between which last digits "
+        f"differ: {'; '.join(kinds)}"
     )
 
 
@@ -199,7 +213,10 @@ def _tracebacks(folders: list[Path]) -> list[str]:
     """The failed trials' tracebacks, alike ones once; a user's errors say all in their message."""
     alike: dict[str, list[Path]] = {}
     for folder in folders:
-        told = (folder / "error.txt").read_text(encoding="utf-8", errors="replace")
+        try:
+            told = reading.content(folder / "error.txt", tail=True).decode("utf-8", "replace")
+        except reading.Damaged:
+            continue
         if "\nchandir.harness.errors.UserError: " not in told:
             alike.setdefault(told.replace(str(folder), "<trial>").rstrip(), []).append(folder)
     lines = []
@@ -223,12 +240,6 @@ def aligned(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:
     )
 
 
-def last_line(folder: Path) -> str:
-    """What a failed trial's error says."""
-    lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "")
-
-
 def complete(jobs: list[Job]) -> bool:
     """Whether every trial has its final result."""
-    return all(Record(job.folder).complete for job in jobs)
+    return all(runfolder.state(job.folder).complete for job in jobs)

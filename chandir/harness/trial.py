@@ -17,14 +17,14 @@ from torch import nn
 
 from chandir import correlation
 from chandir.harness import checkpoint, data, devices, files, optimizers, signals
-from chandir.harness.claim import claim
+from chandir.harness.claim import Held, Lost, claim
 from chandir.harness.errors import UserError
 from chandir.harness.loop import Epoch, Request, steps_per_epoch, train_epoch
 from chandir.harness.progress import Progress
-from chandir.harness.provenance import machines, provenance, segment
+from chandir.harness.provenance import provenance, segment
 from chandir.harness.record import Record, result
 from chandir.harness.resolve import Resolved
-from chandir.harness.schema import Config
+from chandir.harness.resume import resume
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.tracker import Tracker
 
@@ -87,34 +87,37 @@ def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -
     if record.complete:
         return record.final()
     folder.mkdir(parents=True, exist_ok=True)
-    with claim(folder):
+    with claim(folder) as held:
         if record.complete:  # the owner before us finished it
             return record.final()
         files.clean(folder)
-        saver = checkpoint.Saver(folder, resolved.config.checkpoint.seconds)
+        record = Record(folder, held.look)
+        saver = checkpoint.Saver(folder, resolved.config.checkpoint.seconds, held.look)
         tracker = Tracker(resolved.config.tracker, folder)
         try:
             return (yield from _train(resolved, record, saver, tracker, bar, lanes))
         except (signals.Leave, Retry):
             try:
                 saver.flush()
-            except OSError as error:  # what asked to leave is what is raised, all the same
-                _tell(folder)
+            except (OSError, Lost) as error:  # what asked to leave is raised, all the same
+                _tell(held)
                 print(f"{folder}: not saved: {error}", file=sys.stderr, flush=True)
             raise
         except Exception:
-            _tell(folder)
-            with contextlib.suppress(OSError):
+            _tell(held)
+            with contextlib.suppress(OSError, Lost):
                 saver.flush()  # the end of the last whole epoch
             raise
         finally:
             tracker.close()
 
 
-def _tell(folder: Path) -> None:
-    """Leave the traceback of the error under way."""
+def _tell(held: Held) -> None:
+    """Leave the traceback of the error under way, in a folder that is still ours."""
+    text = traceback.format_exc().encode("utf-8", "backslashreplace")
     with contextlib.suppress(OSError):  # the disk may be what failed
-        files.write(folder / "error.txt", traceback.format_exc().encode())
+        if held.ours():
+            files.write(held.path.parent / "error.txt", text)
 
 
 def _train(
@@ -138,7 +141,7 @@ def _train(
         for player, network in task.players(model).items()
     }
     origin = provenance(config, device, task.checksum, lanes)
-    state = _resume(record, config, origin, model, steppers, streams)
+    state = resume(record, config, origin, model, steppers, streams)
     origin["segments"] = [*state["segments"], segment(origin, state["epoch"])]
     record.open(resolved.plain() | {"score": task.score}, origin)
     rows = record.truncate(state["epoch"])
@@ -197,6 +200,7 @@ def _train(
             saver.offer(_state(epoch, seconds, origin, model, steppers, streams))
     progress.close()
 
+    record.look()
     task.finish(model, record.folder)
     # Weights that are not finite have no correlation, nor has a network without convolutions.
     if diverged is None and any(True for _ in correlation.kernels(model)):
@@ -212,6 +216,7 @@ def _train(
     if config.checkpoint.keep:
         weights = model.state_dict() if diverged is None else saver.newest()  # of the last good one
         if weights is not None:
+            record.look()
             checkpoint.keep_weights(record.folder, weights)
     record.put("final.json", final)
     record.tidy()
@@ -233,7 +238,7 @@ def _state(
     steppers: dict[str, torch.optim.Optimizer],
     streams: Streams,
 ) -> dict[str, Any]:
-    """Everything that `_resume` needs."""
+    """Everything that `resume` needs."""
     return {
         "epoch": epoch,
         "seconds": seconds,
@@ -244,53 +249,3 @@ def _state(
         "data": origin["data"]["checksum"],
         "segments": origin["segments"],
     }
-
-
-def _resume(
-    record: Record,
-    config: Config,
-    origin: dict[str, Any],
-    model: nn.Module,
-    steppers: dict[str, torch.optim.Optimizer],
-    streams: Streams,
-) -> dict[str, Any]:
-    """Load the newest whole checkpoint into the networks, optimizers and streams."""
-    new: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "segments": []}
-    state, damaged = checkpoint.load(record.folder)
-    for message in damaged:
-        print(message, flush=True)
-    if state is None:
-        return new
-    changed = _changes(state, origin)
-    if changed and config.on_change == "refuse":
-        raise UserError(
-            f"{record.folder}: since its checkpoint, {'; '.join(changed)}: expected the same data "
-            "and the same code; on_change=restart runs it anew, on_change=continue mixes both"
-        )
-    if changed and config.on_change == "restart":
-        checkpoint.remove(record.folder)
-        return new
-    before, now = machines({"segments": state["segments"][-1:]}), machines(origin)
-    if before and before != now:
-        print(
-            f"{record.folder}: goes on after epoch {state['epoch']} on {now[0]}, begun on "
-            f"{before[0]}: its last digits may differ from those of one machine alone",
-            flush=True,
-        )
-    model.load_state_dict(state["model"])
-    for name, optimizer in steppers.items():
-        optimizers.restore(optimizer, state["optimizers"][name])
-    streams.restore(state["streams"])
-    return state
-
-
-def _changes(state: dict[str, Any], origin: dict[str, Any]) -> list[str]:
-    before, now = state["sources"], origin["sources"]
-    files_changed = sorted(name for name in before | now if before.get(name) != now.get(name))
-    commit = state["segments"][-1]["commit"] if state["segments"] else None
-    how = f" (git diff {commit[:12]} -- {{}})" if commit else ""
-    changes = [f"{name} changed{how.format(name)}" for name in files_changed]
-    old, new = state["data"], origin["data"]["checksum"]
-    if old != new:
-        changes.append(f"the data changed (checksum {old[:12]}, now {new[:12]})")
-    return changes

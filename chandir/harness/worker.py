@@ -6,15 +6,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from chandir.harness import files, signals
+from chandir.harness import files, outcomes, signals
 from chandir.harness.attempt import DONE, attempt, attempt_all
 from chandir.harness.output import outlast
 from chandir.harness.plan import Job
+
+GRACE = 20.0  # seconds to save and leave in; SLURM kills everything after 30
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,47 @@ class Worker:
 
     def retire(self) -> None:
         """End the process."""
-        self.process.terminate()
-        self.process.join()
+        end_all([self])
 
     def outcome(self) -> tuple[int, str] | None:
-        """A trial's end, or None for the unit's.
+        """A trial's end, or None for the unit's. What the worker knows of failures is kept.
 
         Raises:
             EOFError: if the process died; or ConnectionError.
         """
-        received: tuple[int, str] | None = self.link.recv()
-        return received
+        received = self.link.recv()
+        if received is None:
+            return None
+        index, outcome, told = received
+        outcomes.learn(told)
+        return index, outcome
 
     def end(self) -> str:
         """What a dead process died of."""
-        self.process.join()
+        self.process.join(GRACE)
+        if self.process.is_alive():  # its link is gone, and it is not
+            self.process.kill()
+            self.process.join()
         code = self.process.exitcode or 0
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def end_all(workers: Sequence[Worker]) -> None:
+    """Ask processes to leave; kill those that do not within `GRACE`, as one that was stopped."""
+    for worker in workers:
+        worker.process.terminate()
+    deadline = time.monotonic() + GRACE
+    for worker in workers:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
+            print(
+                f"process {worker.process.pid} did not leave within {GRACE:g} s, and is killed: "
+                "what it ran continues from its last checkpoint",
+                file=sys.stderr,
+                flush=True,
+            )
+            worker.process.kill()
+            worker.process.join()
 
 
 def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
@@ -80,7 +108,7 @@ def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
 
     def ended(index: int, outcome: str) -> bool:
-        link.send((index, outcome))
+        link.send((index, outcome, outcomes.drain()))
         return outcome == DONE or not stop_on_error
 
     with signals.listening(), contextlib.suppress(EOFError):
@@ -113,6 +141,8 @@ def work(unit: Unit, ended: Callable[[int, str], bool], bar: bool = False) -> bo
 
 def tell(job: Job, how: str) -> None:
     """Leave what happened in the run folder: the worker could not."""
-    job.folder.mkdir(parents=True, exist_ok=True)
     text = f"its process died twice ({how}): out of memory? Fewer hydra.launcher.workers may help\n"
-    files.write(job.folder / "error.txt", text.encode())
+    outcomes.failed(job.folder, text)
+    with contextlib.suppress(OSError):  # the summary has it in any case
+        job.folder.mkdir(parents=True, exist_ok=True)
+        files.write(job.folder / "error.txt", text.encode())

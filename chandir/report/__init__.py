@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from chandir.report.figures.style import Drawing
+    from chandir.report.runs import Trial
     from chandir.report.sheet import Sheet
 
 __all__ = ["build"]
@@ -33,12 +37,25 @@ def build(
     Raises:
         ValueError: If `runs` is not a folder.
     """
+    from chandir.report import failures, whole
+    from chandir.report import runs as folders
+
+    runs, out = Path(runs).resolve(), Path(out).resolve()
+    trials = failures.settle(folders.read(runs))
+    with whole.together(out) as place:
+        _fill(place, runs, out, trials, links, runs.parent if beside is None else beside)
+    return out / "index.html"
+
+
+def _fill(
+    place: Path, runs: Path, out: Path, trials: Sequence[Trial], links: bool, where: Path
+) -> None:
+    """Write everything into `place`; it will lie in `out`."""
     from chandir.report import beside as apart_from_runs
     from chandir.report import (
         cells,
         correlated,
         declared,
-        failures,
         figures,
         overview,
         page,
@@ -47,21 +64,23 @@ def build(
         rows,
         summary,
     )
-    from chandir.report import runs as folders
 
-    runs, out = Path(runs).resolve(), Path(out).resolve()
-    trials = failures.settle(folders.read(runs))
     found = cells.cells(trials)
     every = rows.tabulate(found)
     pieces = parts.parts(declared.artefacts(), found)
-    tables, drawn = out / "tables", out / "figures"
+    tables, drawn = place / "tables", place / "figures"
+    undrawn: list[str] = []
     _write(tables / "results.md", results.markdown(every))
     _write(tables / "results.csv", results.to_csv(every))
     _write(tables / "results.tex", results.latex(every))
-    exhibits = [page.Exhibit(part, figures.of_part(part, every, drawn)) for part in pieces]
+    exhibits = [
+        page.Exhibit(
+            part, _drawn(part.artefact.title, undrawn, figures.of_part, part, every, drawn)
+        )
+        for part in pieces
+    ]
     for exhibit in exhibits:
         _sheets(tables, exhibit.part.artefact.name, exhibit.files)
-    where = runs.parent if beside is None else beside
     apart = [
         apart_from_runs.figure1(where / "correlation"),
         apart_from_runs.speed(where / "bench"),
@@ -72,12 +91,28 @@ def build(
     _sheets(tables, "correlation", [alike] if alike else [])
     _sheets(tables, "verdicts", [overview.roll_up(pieces), overview.own(pieces)])
     _sheets(tables, "behaviour", [overview.behaviour()])
-    _write(out / "summary.json", summary.summary(runs, trials, every, pieces, apart))
+    _write(place / "summary.json", summary.summary(runs, trials, every, pieces, apart))
     tasks = [list(group) for _, group in groupby(every, key=lambda row: row.cell.task)]
     shown = {id(sample.cell) for part in pieces for sample in part.samples}
-    sections = [page.Section(own, figures.of_task(own, shown, drawn)) for own in tasks]
-    content = page.Content(trials, exhibits, sections, figures.general(drawn), alike, *apart)
-    return _write(out / "index.html", page.render(content, out, links))
+    sections = [
+        page.Section(own, _drawn(own[0].cell.task, undrawn, figures.of_task, own, shown, drawn))
+        for own in tasks
+    ]
+    general = figures.general(drawn)
+    content = page.Content(trials, exhibits, sections, general, alike, *apart, undrawn=undrawn)
+    _write(place / "index.html", page.render(content, out, links))
+
+
+def _drawn(
+    what: str, undrawn: list[str], draw: Callable[..., list[Drawing]], *of: Any
+) -> list[Drawing]:
+    """The figures, or none: what cannot be drawn is told, and takes no table with it."""
+    try:
+        return draw(*of)
+    except Exception as error:  # of numbers that no check of one file could see as odd
+        why = " ".join(str(error).split())[:200]
+        undrawn.append(f"{what}: no figures ({type(error).__name__}: {why}).")
+        return []
 
 
 def _sheets(folder: Path, name: str, sheets: list[Sheet]) -> None:
@@ -92,7 +127,7 @@ def _sheets(folder: Path, name: str, sheets: list[Sheet]) -> None:
         _write(folder / f"{name}{f'-{i}' * (len(sheets) > 1)}.csv", sheet.to_csv(one))
 
 
-def _write(path: Path, text: str) -> Path:
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+    # A folder's name may hold bytes that are no text.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

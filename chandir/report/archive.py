@@ -9,6 +9,7 @@ missing.
 from __future__ import annotations
 
 import io
+import json
 import lzma
 import tarfile
 import tempfile
@@ -16,7 +17,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+import yaml
+
 from chandir.report.runs import Trial
+from chandir.runfolder import reading, secrets
 
 NAME = "runs.tar.xz"
 FILES = (
@@ -31,23 +35,50 @@ def pack(trials: Iterable[Trial], path: Path) -> None:
     Raises:
         OSError: for a file that cannot be read or written.
     """
-    files: dict[str, Path] = {}
+    files: dict[str, bytes] = {}
     for trial in trials:
         for name in FILES:
             file = trial.folder / name
-            if file.is_file():
-                files["/".join([*trial.folder.parts[-3:], name])] = file
+            if (content := _published(file)) is not None:
+                files["/".join([*trial.folder.parts[-3:], name])] = content
     packed = io.BytesIO()
     with (
         lzma.open(packed, "wb", preset=9) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for name, file in sorted(files.items()):
-            content = file.read_bytes()
+        for name, content in sorted(files.items()):
             member = tarfile.TarInfo(name)  # of no owner and no time
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     path.write_bytes(packed.getvalue())
+
+
+def _published(path: Path) -> bytes | None:
+    """What of a file may be published; None where there is none, or no file that can be read.
+
+    Byte for byte what is there, unless something in it has to be masked, see
+    `chandir.runfolder.secrets`.
+    """
+    try:
+        content = reading.content(path)
+    except reading.Damaged:
+        return None
+    if path.name not in ("config.yaml", "provenance.json", "error.txt"):
+        return content  # numbers
+    try:
+        if path.name == "config.yaml":
+            whole = reading.yaml_mapping(path)
+            masked = yaml.safe_dump(secrets.mask(whole), sort_keys=False, allow_unicode=True)
+        elif path.name == "provenance.json":
+            whole = reading.json_mapping(path)
+            masked = json.dumps(secrets.mask(whole), indent=1)
+        else:
+            raise reading.Damaged("a text")
+        return content if secrets.mask(whole) == whole else masked.encode()
+    except reading.Damaged:
+        return secrets.masked(content.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        )
 
 
 def unpack(publication: Path, runs: Path) -> list[Path]:

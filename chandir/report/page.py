@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -21,10 +22,12 @@ from chandir.report.runs import Trial
 from chandir.report.settings import Setting
 from chandir.report.sheet import LEFT, Sheet
 from chandir.report.verdicts import Verdict
+from chandir.runfolder import reading
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+PIXELS = 1 << 24  # that a picture on the page may have
 _HERE = Path(__file__).parent / "template"
 
 # A colour and a sign for each verdict: readable in print and without colour.
@@ -94,6 +97,7 @@ class Content:
         correlated: How alike the channels of what was trained are.
         figure1: The ImageNet networks' correlation, if measured.
         speed: The metrics' overhead, if measured.
+        undrawn: Figures that could not be drawn, and why.
     """
 
     trials: Sequence[Trial]
@@ -103,6 +107,7 @@ class Content:
     correlated: Sheet | None
     figure1: Sheet | None
     speed: Sheet | None
+    undrawn: Sequence[str] = ()
 
 
 def render(content: Content, out: Path, links: bool = True) -> str:
@@ -139,7 +144,7 @@ def render(content: Content, out: Path, links: bool = True) -> str:
         digest=declared.digest(),
         beside=beside,
         failures=failures.RULE,
-        warnings=origin.warnings([setting for setting, _ in groups]),
+        warnings=[*origin.warnings([setting for setting, _ in groups]), *content.undrawn],
         left_out=[trial for trial in content.trials if not trial.complete],
         method=METHOD,
         reading=evidence.METHOD,
@@ -196,10 +201,35 @@ def pictures(rows: Sequence[Row], most: int = 12) -> list[tuple[str, str]]:
     for row in rows:
         for trial in row.cell.complete[:1]:
             for path in trial.pictures:
-                data = base64.b64encode(path.read_bytes()).decode()
+                picture = picture_of(path)
+                if picture is None:
+                    continue
+                data = base64.b64encode(picture).decode()
                 caption = f"{row.setting.name} · {row.metric}, trial {trial.index}: {path.stem}"
                 found.append((caption, f"data:image/png;base64,{data}"))
-    return found[:most]
+            if len(found) >= most:
+                return found[:most]
+    return found
+
+
+def picture_of(path: Path) -> bytes | None:
+    """What is to be seen in a PNG, written anew; None for anything else.
+
+    A page is sent around: what else a file holds, or another one that a link leads to, is not.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(reading.content(path)), formats=["PNG"]) as image:
+            if image.width * image.height > PIXELS:
+                return None
+            seen = io.BytesIO()
+            plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            plain.info.clear()
+            plain.save(seen, "PNG")
+            return seen.getvalue()
+    except Exception:  # damaged in any of the many ways that a decoder knows
+        return None
 
 
 def forest(row: Row, rows: Sequence[Row]) -> Markup:

@@ -19,6 +19,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from chandir.report import archive, declared, failures, influence
 from chandir.report import runs as folders
 from chandir.report.runs import Trial
 from chandir.report.words import interval, number
+from chandir.runfolder import secrets
 
 BEGIN = "<!-- measured: made by scripts/publish.py, not by hand -->"
 END = "<!-- /measured -->"
@@ -37,12 +39,15 @@ def publish(runs: Path, out: Path) -> Path:
 
     A trial that is under way is left out, of the page too: it shows what the publication carries.
 
+    What looks like a secret is published as ``***`` and a home folder as ``~``, see
+    `chandir.runfolder.secrets`.
+
     Raises:
         ValueError: for trials of an unknown commit or a changed tree, which nobody could repeat,
             for trials that measured nothing (synthetic data, scale smoke), and if there is nothing
             complete.
     """
-    trials = failures.settle(folders.read(runs))
+    trials = [_private(trial) for trial in failures.settle(folders.read(runs))]
     complete = [trial for trial in trials if trial.complete]
     if not complete:
         raise ValueError(
@@ -72,6 +77,16 @@ def publish(runs: Path, out: Path) -> Path:
     text = json.dumps(_origins(complete), indent=1, ensure_ascii=False)
     (out / "provenance.json").write_text(text + "\n", encoding="utf-8")
     return page
+
+
+def _private(trial: Trial) -> Trial:
+    """The trial without secrets and names of home folders, in commands, settings and errors."""
+    return replace(
+        trial,
+        reason=secrets.masked(trial.reason),
+        config=secrets.mask(trial.config),
+        provenance=secrets.mask(trial.provenance),
+    )
 
 
 def _loose(provenance: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,19 +62,29 @@ class Sheet:
 
 def markdown(sheet: Sheet) -> str:
     """Return it as Markdown that can also be read as it stands, in a terminal."""
-    lines = [sheet.header, *sheet.body]
-    lines = [tuple(cell.replace("|", r"\|") for cell in line) for line in lines]
+    lines = [tuple(map(plain, line)) for line in (sheet.header, *sheet.body)]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(sheet.header))]
     left = [title in LEFT for title in sheet.header]
     rule = tuple("-" * w if lt else "-" * (w - 1) + ":" for w, lt in zip(widths, left, strict=True))
-    out = [f"**{sheet.caption}**", ""]
+    out = [f"**{plain(sheet.caption)}**", ""]
     for line in (lines[0], rule, *lines[1:]):
         padded = (
             cell.ljust(width) if lt else cell.rjust(width)
             for cell, width, lt in zip(line, widths, left, strict=True)
         )  # fmt: skip
         out.append(f"| {' | '.join(padded)} |")
-    return "\n".join([*out, "", *(f"{note}  " for note in sheet.notes)]).rstrip() + "\n"
+    return "\n".join([*out, "", *(f"{plain(note)}  " for note in sheet.notes)]).rstrip() + "\n"
+
+
+def plain(text: str) -> str:
+    """Return `text` as Markdown that prints it: a label may hold anything.
+
+    Marked is what would begin markup alone, so that intervals, ``h0_lambda`` and ``p < 0.01`` can
+    be read in a terminal.
+    """
+    text = re.sub(r"[\r\n\t\v\f]+", " ", text)
+    text = re.sub(r"([`*|]|\\(?=[!-/:-@\[-`{-~])|<(?=[\w/!?])|(?<=\])[(\[])", r"\\\1", text)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
 
 
 def latex(

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from chandir.harness.plan import Job
+from chandir.harness.record import Record, result
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("task.train_size=40", "task.test_size=60", "task.epochs=3")
 TIMES = ("seconds", "images_per_second")
-
-# The content of a final.json that only has to count as one.
-WHOLE = {"status": "done", "score": {}, "last": {}, "best": {}, "totals": {}}
+SCORE = {"name": "test_accuracy", "better": "higher", "unit": "%", "smallest": 0.1}
 
 
 def command(*overrides: str) -> list[str]:
@@ -49,6 +50,30 @@ def numbers(folder: Path) -> dict[str, Any]:
         for key in TIMES:
             row.pop(key)
     return {"log": log, "final": final}
+
+
+def begun(job: Job, epochs: int, seconds: float = 60.0) -> Record:
+    """The folder of a trial that was interrupted after some epochs, made up."""
+    record = Record(job.folder)
+    job.folder.mkdir(parents=True)
+    origin = {"commit": "c" * 40, "dirty": False, "sources": {"a.py": "0"}, "versions": {},
+              "device": {"name": "made up"}, "determinism": "fast",
+              "data": {"checksum": "d" * 64}}  # fmt: skip
+    record.open(job.resolved.plain() | {"score": SCORE}, origin)
+    for epoch in range(1, epochs + 1):
+        record.append({"epoch": epoch, "test_accuracy": 90.0 + epoch, "seconds": seconds})
+    return record
+
+
+def whole(job: Job, status: str = "done", epochs: int | None = None, seconds: float = 60.0) -> Path:
+    """The folder of a complete trial, made up."""
+    epochs = epochs or job.resolved.config.task.epochs
+    assert epochs is not None
+    record = begun(job, epochs, seconds)
+    totals = {"epochs": epochs, "steps": epochs, "images": epochs, "seconds": seconds * epochs}
+    diverged = {"epoch": epochs} if status == "diverged" else None
+    record.put("final.json", result(record.rows(), SCORE, job.trial, totals, diverged))
+    return job.folder
 
 
 def trials(results: Path) -> list[Path]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,12 +77,98 @@ def test_what_a_trial_has_saved_counts_as_space_for_its_checkpoints(
     checkpoint.check_space(tmp_path, model)
 
 
-def test_a_log_that_lost_an_epoch_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "from_epoch"),
+    [
+        (lambda lines: lines[:1], 1),  # the generation before has its log
+        (lambda lines: [], 0),
+        (lambda lines: [lines[0], lines[1].replace("seconds", "second")], 1),
+        (lambda lines: [lines[0].replace("2", "\udcff"), lines[1]], 0),
+    ],
+)
+def test_a_damaged_log_costs_the_epochs_that_it_lost(
+    tmp_path: Path,
+    damage: Callable[[list[str]], list[str]],
+    from_epoch: int,
+    undisturbed: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder = interrupted(tmp_path)
     log = folder / "log.jsonl"
-    log.write_text(log.read_text().splitlines()[0] + "\n")
-    with pytest.raises(UserError, match=r"1 epochs are readable: expected the 2 .* run it anew"):
-        finished(tmp_path, SHORT, ALWAYS)
+    damaged = "".join(f"{line}\n" for line in damage(log.read_text().splitlines()))
+    log.write_bytes(damaged.encode(errors="surrogateescape"))
+    assert finished(tmp_path, SHORT, ALWAYS) == undisturbed
+    told = capsys.readouterr().out
+    assert f"log.jsonl is whole up to epoch {from_epoch}" in told
+    assert ("starting anew" in told) == (from_epoch == 0)
+    assert (
+        json.loads((folder / "provenance.json").read_text())["segments"][-1]["after_epoch"]
+        == from_epoch
+    )
+
+
+def _rewrite(path: Path, state: Any) -> None:
+    """A checkpoint with a right checksum."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getvalue()
+    path.write_bytes(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+def _without(key: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda state: {name: value for name, value in state.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: [1, 2],
+        lambda state: None,
+        lambda state: state | {"epoch": "2"},
+        lambda state: state | {"epoch": 0},
+        *map(_without, ("epoch", "model", "optimizers", "streams", "segments", "sources", "data")),
+        lambda state: state | {"model": {"conv.weight": torch.zeros(3)}},
+        lambda state: state | {"model": {k: v[..., :1] for k, v in state["model"].items()}},
+        lambda state: state | {"optimizers": {}},
+        lambda state: state | {"streams": {"order": torch.zeros(3, dtype=torch.uint8)}},
+        lambda state: state | {"segments": [{"sources": 3}]},
+        lambda state: state | {"optimizers": _moments(state["optimizers"])},
+    ],
+)
+def test_a_checkpoint_of_wrong_content_falls_back_to_the_generation_before(
+    tmp_path: Path,
+    spoil: Callable[[dict[str, Any]], Any],
+    undisturbed: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = interrupted(tmp_path)
+    new, old = (folder / name for name in checkpoint.NAMES)
+    state, _ = checkpoint.load(folder)
+    assert state is not None
+    assert old.exists()
+    _rewrite(new, spoil(state))
+    assert finished(tmp_path, SHORT, ALWAYS) == undisturbed
+    assert "falling back to the generation before" in capsys.readouterr().out
+    segments = json.loads((folder / "provenance.json").read_text())["segments"]
+    assert segments[-1]["after_epoch"] == 1
+
+
+def _moments(optimizers: dict[str, Any]) -> dict[str, Any]:
+    (name,) = optimizers
+    states = {k: {"momentum_buffer": torch.zeros(7)} for k in optimizers[name]["state"]}
+    return {name: optimizers[name] | {"state": states}}
+
+
+def test_without_a_generation_that_fits_the_start_is_untouched(
+    tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    """What a bad checkpoint loaded before it failed is undone."""
+    folder = interrupted(tmp_path)
+    state, _ = checkpoint.load(folder)
+    assert state is not None
+    for name in checkpoint.NAMES:  # its weights load, its streams do not
+        _rewrite(folder / name, state | {"streams": {}})
+    assert finished(tmp_path, SHORT, ALWAYS) == undisturbed
 
 
 @pytest.mark.parametrize("content", [b"", b'{"status": "do', b"\0" * 200])

@@ -231,7 +231,7 @@ def test_a_read_only_folder_is_fatal_and_loud(
         raise SystemExit(0 if ran(planned) else 1)
 
     assert ended(forked(trial)) == 1
-    assert "PermissionError" in capfd.readouterr().err
+    assert "Permission denied" in capfd.readouterr().err
     assert not (folder / "final.json").exists()
     assert saved(folder) == (0 if when == "from the start" else 1)
     folder.chmod(0o777)

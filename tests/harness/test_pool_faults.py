@@ -49,8 +49,11 @@ class Puppet(worker.Worker):
     def terminate(self) -> None:
         self.other.close()
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> None:
         pass
+
+    def is_alive(self) -> bool:
+        return False
 
     def end(self) -> str:
         return "SIGKILL"
@@ -65,7 +68,7 @@ class Puppet(worker.Worker):
                     if how == DIES:
                         self.other.close()
                         return
-                    self.other.send((index, how))
+                    self.other.send((index, how, {}))
                     if how != DONE and self.stop:
                         break
                 self.other.send(None)
@@ -159,7 +162,7 @@ def test_a_worker_sees_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     process = forked(child)
     other.close()
     link.send(Unit([["trial=0"]]))
-    assert link.recv() == (0, DONE)
+    assert link.recv()[:2] == (0, DONE)
     assert link.recv() is None
     link.close()
     assert ended(process) == 0

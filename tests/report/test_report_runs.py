@@ -52,15 +52,28 @@ def write(name, text):
         (cut("log.jsonl"), "log.jsonl"),
         (write("config.yaml", "a: [1"), "config.yaml is not YAML"),
         (write("config.yaml", "just words"), "config.yaml is not a mapping"),
-        (write("config.yaml", "task: {name: digits}"), "has task.batch_size None, expected int"),
-        (lambda folder: (folder / "config.yaml").write_bytes(b"\xff\xfe\x00"), "decode|YAML"),
+        (
+            write("config.yaml", "task: {name: digits}"),
+            "config.yaml has no task.batch_size, expected a whole",
+        ),
+        (
+            lambda folder: (folder / "config.yaml").write_bytes(b"\xff\xfe\x00"),
+            "config.yaml is not UTF-8",
+        ),
         (edit("final.json", trial=3), "final.json is that of trial 3"),
-        (edit("final.json", status="happy"), "'happy', not done or diverged"),
-        (edit("final.json", last={}), "test_accuracy at the last epoch: None"),
-        (edit("final.json", best={"test_accuracy": float("nan")}), "at the best epoch: nan"),
-        (write("log.jsonl", '{"loss": 1}'), "log.jsonl has a line without an epoch"),
-        (edit("provenance.json", device="cpu"), "provenance.json: device is not a mapping"),
-        (edit("provenance.json", sources=None), "provenance.json: sources is not a mapping"),
+        (edit("final.json", status="happy"), "status='happy', expected done or diverged"),
+        (edit("final.json", last={}), "no last.epoch"),
+        (edit("final.json", best={"epoch": 1, "test_accuracy": None}), "at the best epoch: None"),
+        (edit("final.json", best={"epoch": 1, "test_accuracy": float("nan")}), "NaN is no number"),
+        (write("log.jsonl", '{"loss": 1}'), "log.jsonl, line 1, has epoch=None"),
+        (
+            edit("provenance.json", device="cpu"),
+            "provenance.json has device='cpu', expected a mapping",
+        ),
+        (
+            edit("provenance.json", sources=None),
+            "provenance.json has sources=None, expected a mapping",
+        ),
     ],
 )
 def test_damage_is_named_and_spares_the_others(tmp_path, damage, reason):

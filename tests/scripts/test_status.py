@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from chandir.harness.claim import claim
 from scripts import status
 from tests.harness.faults import COMMON
-from tests.harness.runs import ROOT, WHOLE
+from tests.harness.runs import ROOT, begun, whole
 
 SWEEP = (*COMMON, "-m", "task.epochs=4", "trial=range(5)")
 
@@ -20,16 +19,12 @@ SWEEP = (*COMMON, "-m", "task.epochs=4", "trial=range(5)")
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Five trials of one cell: done, diverged, failed, begun and not begun."""
-    (cell,) = {job.folder.parent for job in _jobs(tmp_path)}
-    for trial, rows in enumerate((4, 2, 1, 2)):
-        folder = cell / f"trial-{trial}"
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text("task: {epochs: 4}\n")
-        log = "".join(f'{{"epoch": {n + 1}, "seconds": 60}}\n' for n in range(rows))
-        (folder / "log.jsonl").write_text(log)
-    for trial, outcome in ((0, "done"), (1, "diverged")):
-        (cell / f"trial-{trial}" / "final.json").write_text(json.dumps(WHOLE | {"status": outcome}))
-    (cell / "trial-2" / "error.txt").write_text("it failed")
+    done, diverged, failed, running, _ = _jobs(tmp_path)
+    whole(done)
+    whole(diverged, "diverged", epochs=2)
+    begun(failed, 1)
+    (failed.folder / "error.txt").write_text("it failed")
+    begun(running, 2)
     return tmp_path
 
 
@@ -50,8 +45,8 @@ def test_states_and_time_left_against_the_plan(
     with claim(cell / "trial-3"):
         assert status.main([*SWEEP, f"paths.results={runs}"]) == 0
     shown = capsys.readouterr().out
-    # planned, done, diverged, running, failed; a diverged trial is as long as it was
-    assert row(shown)[:6] == ["5", "2", "1", "1", "1", "9/18"]
+    # planned, done, diverged, running, failed, damaged; a diverged trial is as long as it was
+    assert row(shown)[:7] == ["5", "2", "1", "1", "1", "0", "9/18"]
     assert "9.0 min" in shown
     assert "1 running; about 9.0 min left" in shown
 
@@ -61,7 +56,7 @@ def test_without_a_plan_the_folders_are_what_there_is(
 ) -> None:
     assert status.main(["--runs", str(runs)]) == 0
     shown = capsys.readouterr().out
-    assert row(shown)[:6] == ["4", "2", "1", "0", "1", "9/14"]
+    assert row(shown)[:7] == ["4", "2", "1", "0", "1", "0", "9/14"]
     assert "nothing runs; about 5.0 min of work left" in shown
 
 
@@ -72,7 +67,31 @@ def test_a_trial_that_failed_before_its_first_step_is_shown(
     (cell / "trial-4").mkdir()
     (cell / "trial-4" / "error.txt").write_text("no data")
     assert status.main(["--runs", str(runs)]) == 0
-    assert row(capsys.readouterr().out)[:6] == ["5", "2", "1", "0", "2", "9/14"]
+    assert row(capsys.readouterr().out)[:7] == ["5", "2", "1", "0", "2", "0", "9/14"]
+
+
+def test_a_result_that_was_cut_is_not_all_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, *_ = _jobs(tmp_path)
+    final = whole(job) / "final.json"
+    final.write_bytes(final.read_bytes()[:-20])
+    assert status.main(["--runs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert row(shown)[:7] == ["1", "0", "0", "0", "0", "1", "0/4"]
+    assert "all done" not in shown
+    assert f"damaged: {job.folder}: final.json is not JSON" in shown
+
+
+def test_a_cells_folder_that_was_moved_and_linked_back_is_seen(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cell,) = runs.glob("*/*")
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    cell.parent.rename(elsewhere)
+    cell.parent.symlink_to(elsewhere)  # the task's folder
+    assert status.main(["--runs", str(runs)]) == 0
+    assert row(capsys.readouterr().out)[:7] == ["4", "2", "1", "0", "1", "0", "9/14"]
 
 
 def test_an_empty_folder_and_a_misspelt_sweep(

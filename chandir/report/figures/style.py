@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ RC: dict[str, Any] = {
     "text.color": INK,
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
+    "text.parse_math": False,  # a name may hold dollar signs
     "legend.frameon": False,
     "legend.borderaxespad": 0,
     "svg.fonttype": "none",  # text stays text: small, searchable, read aloud
@@ -95,11 +97,25 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 @contextmanager
 def house() -> Iterator[None]:
     """Draw in house style, whatever the user's own settings are; decorates each ``draw``."""
-    import matplotlib
-
+    matplotlib = _matplotlib()
     everything: dict[Any, Any] = {**matplotlib.rcParamsDefault, **RC}
     with matplotlib.rc_context(everything):
         yield
+
+
+def _matplotlib() -> Any:
+    """The library, whose windows nobody needs here.
+
+    A shell that was started from a notebook names that one's, which need not exist; the import
+    itself would fail.
+    """
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    return matplotlib
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> Any:
