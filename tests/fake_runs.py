@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,20 @@ def trial(
         }  # fmt: skip
         (folder / "final.json").write_text(json.dumps(final), encoding="utf-8")
     return folder
+
+
+def change(folder: Path, change_rows: Callable[[list[dict[str, Any]]], object]) -> None:
+    """Change what a complete trial logged, in place; its result stays what the log says."""
+    log = folder / "log.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    change_rows(rows)
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    final = json.loads((folder / "final.json").read_text())
+    best = min(final["best"]["epoch"], len(rows))
+    for epoch, row in (("last", rows[-1]), ("best", rows[best - 1])):
+        final[epoch] = {key: row[key] for key in final[epoch]}
+    final["totals"]["epochs"] = len(rows)
+    (folder / "final.json").write_text(json.dumps(final))
 
 
 def cell(runs: Path, metric: dict[str, Any], scores: list[float], **options: Any) -> Path:

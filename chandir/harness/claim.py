@@ -16,16 +16,14 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 import stat
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
 
+from chandir.harness import host
 from chandir.harness.errors import UserError
 from chandir.runfolder.contents import read_claim
 
@@ -54,7 +52,7 @@ class Held:
     def __init__(self, path: Path, descriptor: int) -> None:
         """Write whose it is."""
         self.path, self.descriptor = path, descriptor
-        self.content = json.dumps(_self() | {"token": secrets.token_hex(8)}).encode()
+        self.content = json.dumps(host.me() | {"token": secrets.token_hex(8)}).encode()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, self.content, 0)
 
@@ -137,8 +135,8 @@ def running(folder: Path) -> bool:
         touched = os.lstat(path).st_mtime
     except OSError:
         return False
-    if not _here(owner, touched):
-        return not _expired(touched, time.time())
+    if not host.reaches(owner, touched):
+        return not _dead(touched, time.time())
     return locked(path)
 
 
@@ -159,53 +157,7 @@ def locked(path: Path) -> bool:
     return False
 
 
-def _self() -> dict[str, Any]:
-    job, restart = (os.environ.get(f"SLURM_{name}") for name in ("JOB_ID", "RESTART_COUNT"))
-    return {
-        "host": socket.gethostname(),
-        "boot": _identity("/proc/sys/kernel/random/boot_id"),
-        "machine": _identity("/etc/machine-id"),
-        "pid": os.getpid(),
-        "slurm_job": job,
-        "slurm_restart": int(restart or 0),
-    }
-
-
-@cache
-def _identity(source: str) -> str | None:
-    try:
-        return Path(source).read_text(encoding="ascii").strip() or None
-    except (OSError, ValueError):
-        return None
-
-
-def _here(owner: dict[str, Any], touched: float) -> bool:
-    """Whether a claim was made where its lock would reach us: under this boot of this kernel.
-
-    Names tell no hosts apart: two may share one. A claim that this very machine made before it was
-    started last is dead, which is what a lock that nobody holds says too.
-    """
-    if not owner:
-        return True
-    me = _self()
-    if owner.get("boot") is None or me["boot"] is None:  # of an older version, or no Linux
-        return owner.get("host") in (None, me["host"])
-    if owner["boot"] == me["boot"]:
-        return True
-    machine = [owner.get(key) for key in ("host", "machine")] == [me["host"], me["machine"]]
-    return machine and touched < _started()
-
-
-@cache
-def _started() -> float:
-    """When this kernel was started; 0 if it does not say."""
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
-        return float(next(line.split()[1] for line in lines if line.startswith("btime ")))
-    return 0.0
-
-
-def _expired(touched: float, now: float) -> bool:
+def _dead(touched: float, now: float) -> bool:
     """Whether a claim of another host is dead; one from the future is of a clock that jumped."""
     return abs(now - touched) >= EXPIRY
 
@@ -278,17 +230,17 @@ def _refused(path: Path, error: OSError) -> Exception:
 
 
 def _refuse_other_host(path: Path, descriptor: int) -> None:
-    owner, me = read_claim(path.parent), _self()
+    owner, me = read_claim(path.parent), host.me()
     touched = os.fstat(descriptor).st_mtime
     requeued = (
         me["slurm_job"] is not None
         and owner.get("slurm_job") == me["slurm_job"]
         and owner.get("slurm_restart", 0) < me["slurm_restart"]
     )
-    if _here(owner, touched) or requeued:
+    if host.reaches(owner, touched) or requeued:
         return
     now = _now(path.parent)
-    if not _expired(touched, now):
+    if not _dead(touched, now):
         raise Busy(
             f"{path.parent} is being run by process {owner.get('pid')} on {owner.get('host')}, "
             f"last seen {now - touched:.0f} s ago: expected a free trial; wait for it, or remove "

@@ -24,7 +24,7 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
     *("attempt", "launch", "launchers", "limits", "questions", "environment"),
-    *("outcomes", "silence"),
+    *("outcomes", "silence", "host"),
     *("files", "output", "record", "provenance", "numerics", "progress"),
     *("summary", "tracker", "mirror", "wording"),
 }

@@ -81,17 +81,15 @@ def _fill(
     ]
     for exhibit in exhibits:
         _sheets(tables, exhibit.part.artefact.name, exhibit.files)
-    apart = [
-        apart_from_runs.figure1(where / "correlation"),
-        apart_from_runs.speed(where / "bench"),
-    ]
-    for name, sheet in zip(("figure1", "speed"), apart, strict=True):
+    figure1 = apart_from_runs.figure1(where / "correlation")
+    speed = apart_from_runs.speed(where / "bench")
+    for name, sheet in (("figure1", figure1), ("speed", speed)):
         _sheets(tables, name, [sheet] if sheet else [])
     alike = correlated.correlated(every)
     _sheets(tables, "correlation", [alike] if alike else [])
     _sheets(tables, "verdicts", [overview.roll_up(pieces), overview.own(pieces)])
     _sheets(tables, "behaviour", [overview.behaviour()])
-    _write(place / "summary.json", summary.summary(runs, trials, every, pieces, apart))
+    _write(place / "summary.json", summary.summary(runs, trials, every, pieces, (figure1, speed)))
     tasks = [list(group) for _, group in groupby(every, key=lambda row: row.cell.task)]
     shown = {id(sample.cell) for part in pieces for sample in part.samples}
     sections = [
@@ -99,7 +97,7 @@ def _fill(
         for own in tasks
     ]
     general = figures.general(drawn)
-    content = page.Content(trials, exhibits, sections, general, alike, *apart, undrawn=undrawn)
+    content = page.Content(trials, exhibits, sections, general, alike, figure1, speed, undrawn)
     _write(place / "index.html", page.render(content, out, links))
 
 

@@ -14,7 +14,7 @@ from chandir.report import results as table
 from chandir.report.cells import cells
 from chandir.report.rows import brief, tabulate, texts
 from chandir.report.runs import read
-from chandir.report.sheet import escape
+from chandir.report.sheet import escape, plain
 from tests import fake_runs
 from tests.fake_runs import H0, H0_LAMBDA, SOBOLEV
 
@@ -75,9 +75,27 @@ def test_lower_is_better_where_it_is(rows):
 def test_every_label_is_in_every_format(rows):
     markdown, latex, sheet = table.markdown(rows), table.latex(rows), table.to_csv(rows)
     assert "Not as in the paper: 5 epochs (paper: 100)" in markdown
-    assert f"a: {NASTY}" in markdown
+    assert f"a: {plain(NASTY)}" in markdown
     assert f"a: {escape(NASTY)}" in latex
     assert NASTY in sheet
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        (
+            "h0_lambda, 90.1 [89.0, 91.2], p < 0.01, 2 * 3",
+            r"h0_lambda, 90.1 [89.0, 91.2], p < 0.01, 2 \* 3",
+        ),
+        ("a|b\nc", r"a\|b c"),
+        ("[x](http://e)", r"[x]\(http://e)"),
+        ("<script>", r"\<script>"),
+        ("_a_ `b` **c**", r"\_a\_ \`b\` \*\*c\*\*"),
+        (r"\|", r"\\\|"),
+    ],
+)
+def test_markdown_prints_a_label_as_it_is(text, printed):
+    assert plain(text) == printed
 
 
 def test_csv_keeps_full_precision(rows):

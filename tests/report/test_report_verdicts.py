@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import numpy as np
@@ -210,10 +209,9 @@ def test_a_diverged_trial_counts_at_the_worst_value(tmp_path, name, score, expec
     fake_runs.trial(tmp_path, 1, fake_runs.SOBOLEV, 91.0, task=name, score_spec=score)
     lost = fake_runs.trial(tmp_path, 2, fake_runs.H0, 55.0, task=name, score_spec=score,
                            status="diverged")  # fmt: skip
-    final = json.loads((lost / "final.json").read_text())
     for value in (55.0, None):
-        final["last"][score["name"]] = final["best"][score["name"]] = value
-        (lost / "final.json").write_text(json.dumps(final))
+        scored = {score["name"]: value}
+        fake_runs.change(lost, lambda rows, to=scored: [row.update(to) for row in rows])
         (found,) = [t for t in settle(read(tmp_path)) if t.status == "diverged"]
         worst = 91.0 if expected == 91.0 else expected
         assert {found.final[epoch][score["name"]] for epoch in ("last", "best")} == {worst}
@@ -223,9 +221,7 @@ def test_a_diverged_trial_without_any_worst_value_is_set_aside_by_name(tmp_path)
     lost = fake_runs.trial(
         tmp_path, 0, fake_runs.H0, 55.0, score_spec=fake_runs.FID, status="diverged"
     )
-    final = json.loads((lost / "final.json").read_text())
-    final["last"]["test_fid"] = final["best"]["test_fid"] = None
-    (lost / "final.json").write_text(json.dumps(final))
+    fake_runs.change(lost, lambda rows: [row.update(test_fid=None) for row in rows])
     (found,) = settle(read(tmp_path))
     assert (found.status, found.complete) == ("damaged", False)
     assert "no test_fid of the task is finite" in found.reason
