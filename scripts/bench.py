@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHMARKS = ("metric", "step", "pack", "start", "project", "plan", "targets")
+BENCHMARKS = ("metric", "step", "pack", "start", "project", "plan", "report", "targets")
 
 
 def main(arguments: list[str]) -> int:

@@ -31,7 +31,7 @@ TAG = 64  # characters
 LAST = 60  # seconds that a process may outlive the trial that it follows
 
 
-def identity(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+def identity(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """How W&B files a trial: id from cell and trial, group the cell, job type the task.
 
     Args:

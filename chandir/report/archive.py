@@ -67,7 +67,7 @@ def _published(path: Path) -> bytes | None:
         return content  # numbers
     try:
         if path.name == "config.yaml":
-            whole = reading.yaml_mapping(path)
+            whole = reading.parse_yaml(reading.text(path), path.name)
             masked = yaml.safe_dump(secrets.mask(whole), sort_keys=False, allow_unicode=True)
         elif path.name == "provenance.json":
             whole = reading.json_mapping(path)

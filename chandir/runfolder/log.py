@@ -13,7 +13,6 @@ from chandir.runfolder.reading import WIDEST, Damaged, content, parse_json, text
 from chandir.runfolder.shapes import SECONDS
 
 NAME = "log.jsonl"
-_KINDS = {int, float, type(None)}
 
 
 def whole(path: Path) -> tuple[dict[str, Any], ...]:
@@ -26,8 +25,9 @@ def whole(path: Path) -> tuple[dict[str, Any], ...]:
     try:  # one call for the whole file: a sweep has a hundred thousand epochs
         found = parse_json(f"[{','.join(lines)}]", NAME)
         if len(found) == len(lines):
+            names: set[tuple[str, ...]] = set()
             for epoch, row in enumerate(found, 1):
-                _check(row, epoch)
+                _check(row, epoch, names)
             return tuple(found)
     except Damaged:
         pass
@@ -47,28 +47,39 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def _each(lines: Sequence[str]) -> tuple[list[dict[str, Any]], Damaged | None]:
     """The rows before the first that is not whole, and what is wrong with that one."""
     found: list[dict[str, Any]] = []
+    names: set[tuple[str, ...]] = set()
     for line in lines:
         try:
             row = parse_json(line, f"{NAME}, line {len(found) + 1},")
-            _check(row, len(found) + 1)
+            _check(row, len(found) + 1, names)
         except Damaged as damage:
             return found, damage
         found.append(row)
     return found, None
 
 
-def _check(row: Any, epoch: int) -> None:
-    where = f"{NAME}, line {epoch},"
+def _check(row: Any, epoch: int, names: set[tuple[str, ...]]) -> None:
+    """Hold a row to its shape; `names` are those of rows before it, which are all right."""
     if not isinstance(row, dict):
-        raise Damaged(f"{where} is not a mapping")
+        raise Damaged(f"{_where(epoch)} is not a mapping")
     if type(row.get("epoch")) is not int or row["epoch"] != epoch:
-        raise Damaged(f"{where} has epoch={row.get('epoch')!r:.60}, expected {epoch}")
-    if not all(map(str.isprintable, row)):  # undecodable bytes and lone surrogates are not
-        raise Damaged(f"{where} has a name that cannot be printed")
-    if not set(map(type, row.values())) <= _KINDS:
-        raise Damaged(f"{where} holds what is neither a number nor null")
+        raise Damaged(f"{_where(epoch)} has epoch={row.get('epoch')!r:.60}, expected {epoch}")
+    if (own := tuple(row)) not in names:
+        if not all(map(str.isprintable, own)):  # undecodable bytes and lone surrogates are not
+            raise Damaged(f"{_where(epoch)} has a name that cannot be printed")
+        names.add(own)
     for value in row.values():
-        if value is not None and not -WIDEST < value < WIDEST:
-            raise Damaged(f"{where} holds a number that is not finite")
+        kind = type(value)
+        if kind is float or kind is int:
+            if not -WIDEST < value < WIDEST:
+                raise Damaged(f"{_where(epoch)} holds a number that is not finite")
+        elif value is not None:
+            raise Damaged(f"{_where(epoch)} holds what is neither a number nor null")
     if not SECONDS.holds(row.get("seconds")):
-        raise Damaged(f"{where} has seconds={row.get('seconds')!r:.60}, expected {SECONDS.words}")
+        raise Damaged(
+            f"{_where(epoch)} has seconds={row.get('seconds')!r:.60}, expected {SECONDS.words}"
+        )
+
+
+def _where(epoch: int) -> str:
+    return f"{NAME}, line {epoch},"

@@ -124,20 +124,19 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number of JSON")
 
 
-def yaml_mapping(path: Path) -> dict[str, Any]:
+def parse_yaml(source: str, name: str) -> dict[str, Any]:
     """A YAML mapping of plain values.
 
     Raises:
-        Damaged: as `text`, and for what is no such mapping of reasonable depth.
+        Damaged: for what is no such mapping of reasonable depth.
     """
-    source = text(path)
     if sum(source.count(sign) for sign in _NESTING) > _DEEPEST:
-        raise Damaged(f"{path.name} is nested too deep")
+        raise Damaged(f"{name} is nested too deep")
     try:
         found = yaml.load(source, _LOADER)
     except Exception as error:  # the loader's own, and ValueError, OverflowError, TypeError ...
-        raise Damaged(f"{path.name} is not YAML: {brief(error)}") from None
-    return mapping(found, path.name)
+        raise Damaged(f"{name} is not YAML: {brief(error)}") from None
+    return mapping(found, name)
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:

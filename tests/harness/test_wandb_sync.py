@@ -96,3 +96,40 @@ def test_a_folder_that_is_being_mirrored_is_left_to_it(
     check_rows(record_of(folder), folder)
     assert record_of(folder).exit_code == 0
     assert not mirror.busy(folder)
+
+
+def test_a_damaged_trial_is_named_not_marked_and_keeps_no_other_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for trial in (0, 1):
+        finished(tmp_path, SHORT, f"trial={trial}")
+    hurt, well = (job(tmp_path, SHORT, f"trial={trial}").folder for trial in (0, 1))
+    log = hurt / "log.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    assert wandb_sync.main([str(tmp_path), "--mode", "offline"]) == 1
+    told = capsys.readouterr()
+    assert "1 mirrored, 0 there already, 0 followed live, 1 failed" in told.out
+    assert f"{hurt}: damaged: log.jsonl has 3 epochs, final.json 4" in told.err
+    assert not (hurt / "wandb").exists()
+    assert (well / "wandb" / "mirrored.json").exists()
+    finished(tmp_path, SHORT)  # it runs again
+    assert wandb_sync.main([str(tmp_path), "--mode", "offline"]) == 0
+    assert "1 mirrored, 1 there already" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_to_keeps_no_other_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for trial in (0, 1):
+        finished(tmp_path, SHORT, f"trial={trial}")
+    (job(tmp_path, SHORT).folder / "wandb").write_text("in the way")
+    assert wandb_sync.main([str(tmp_path), "--mode", "offline"]) == 1
+    told = capsys.readouterr()
+    assert "1 mirrored, 0 there already, 0 followed live, 1 failed" in told.out
+    assert "trial-0" in told.err
+
+
+def test_names_are_as_short_as_wandb_takes_them() -> None:
+    config = {"trial": 0, "task": {"name": "t"}, "artefact": "a" * 80, "scale": {"name": "paper"}}
+    named = mirror.identity(Path("results/t/cell-0123456789/trial-0"), config)
+    assert named["tags"] == ["a" * 64, "paper"]
