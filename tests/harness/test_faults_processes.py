@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import claim, optimizers, provenance
+from chandir.harness import claim, host, optimizers, provenance
 from chandir.harness.claim import Busy
 from scripts import status
 from tests.harness.faults import (
@@ -78,6 +78,7 @@ def test_a_requeued_job_goes_on_elsewhere_and_that_is_recorded(
     assert (folder / "claim.json").exists()  # SIGKILL: nobody took it back
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    monkeypatch.setattr(host, "_identity", lambda source: f"another's {source}")
     monkeypatch.setattr(provenance, "device_name", lambda device: "another processor")
     with pytest.raises(Busy, match="being run by process"):
         finished(tmp_path, SHORT, ALWAYS)  # as far as one can tell from another host
