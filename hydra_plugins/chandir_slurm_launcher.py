@@ -19,7 +19,7 @@ from typing import Any
 
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
-from chandir.harness import environment
+from chandir.harness import environment, outcomes
 from chandir.harness.plan import Job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +38,7 @@ class _Submitit:
 
     def __init__(self, **params: Any) -> None:
         self.params = params
+        self.folders: dict[str, Path] = {}  # of the trials, by the job that runs each
 
     def launch(self, jobs: Sequence[Job], stop_on_error: bool) -> None:
         """Submit every trial as one array and wait; what came of each is in its run folder."""
@@ -51,6 +52,7 @@ class _Submitit:
         executor.update_parameters(**self._parameters())
         with environment.for_jobs():
             submitted = executor.map_array(_Trial(self._EXECUTOR == "slurm"), jobs)
+        self.folders = {each.job_id: job.folder for each, job in zip(submitted, jobs, strict=True)}
         print(
             f"{len(jobs)} trials submitted: {submitted[0].job_id} to {submitted[-1].job_id}",
             flush=True,
@@ -82,7 +84,11 @@ class _Submitit:
         """Whether an ended job's trial is complete; its failure ends no one else's wait."""
         error = job.exception()
         if error is None:
-            return bool(job.results()[0])
+            done = bool(job.results()[0])
+            if not done and job.job_id in self.folders:  # which its folder may not say
+                where = self.params["submitit_folder"]
+                outcomes.failed(self.folders[job.job_id], f"job {job.job_id}, see {where}")
+            return done
         if told:  # killed, out of time, or the engine itself failed
             print(f"job {job.job_id}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
         return False

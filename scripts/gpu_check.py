@@ -186,4 +186,7 @@ def report(out: Path, options: argparse.Namespace, outcomes: list[Outcome]) -> N
 
 
 if __name__ == "__main__":
+    from chandir.harness.output import outlast
+
+    outlast()
     sys.exit(main())

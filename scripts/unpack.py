@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from chandir.harness.output import outlast
 from chandir.report import archive
 
 
@@ -42,4 +43,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    outlast()
     sys.exit(main())

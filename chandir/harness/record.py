@@ -48,6 +48,11 @@ class Record:
         """Whether the trial has its final result, and nothing in its folder is damaged."""
         return runfolder.state(self.folder).complete
 
+    def damage(self) -> str:
+        """What is damaged of a trial that had a result; empty if nothing is."""
+        found = runfolder.state(self.folder)
+        return found.reason if found.status == "damaged" else ""
+
     def open(self, config: dict[str, Any], provenance: dict[str, Any]) -> None:
         """Write what the trial is, before its first step, and drop what an earlier try left.
 

@@ -90,6 +90,8 @@ def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -
     with claim(folder) as held:
         if record.complete:  # the owner before us finished it
             return record.final()
+        if damage := record.damage():
+            print(f"{folder}: {damage}: the trial runs again", flush=True)
         files.clean(folder)
         record = Record(folder, held.look)
         saver = checkpoint.Saver(folder, resolved.config.checkpoint.seconds, held.look)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -18,7 +19,17 @@ import torch
 from chandir.harness import checkpoint, files
 from chandir.harness.errors import UserError
 from chandir.harness.record import Record
-from tests.harness.faults import ALWAYS, SHORT, die_before, ended, finished, forked, interrupted
+from chandir.report import runs
+from tests.harness.faults import (
+    ALWAYS,
+    SHORT,
+    die_before,
+    ended,
+    finished,
+    forked,
+    interrupted,
+    job,
+)
 
 KEEP = "checkpoint.keep=true"
 
@@ -49,6 +60,42 @@ def test_after_a_damaged_file_a_kill_inside_the_next_save_leaves_a_whole_one(
     state, damaged = checkpoint.load(tmp_path)
     assert state in ({"epoch": 1}, {"epoch": 2})
     assert not damaged
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "provenance.json", "log.jsonl", "correlation.json"]
+)
+def test_a_complete_trial_with_any_damaged_file_runs_again_and_is_whole(
+    tmp_path: Path, name: str, undisturbed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Complete for the harness is complete for the report; a pipe hangs nobody."""
+    finished(tmp_path, SHORT)
+    folder = job(tmp_path, SHORT).folder
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert runs.read(tmp_path)[0].status == "damaged"
+    assert not Record(folder).complete
+    assert finished(tmp_path, SHORT) == undisturbed
+    assert f"{name} is not a regular file: the trial runs again" in capsys.readouterr().out
+    assert runs.read(tmp_path)[0].complete
+    assert Record(folder).complete
+
+
+def test_a_score_that_is_not_finite_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is finite and there is nothing to score: masks that are all void, for example."""
+    from tasks.digits import Digits
+
+    planned = job(tmp_path, SHORT, ALWAYS)
+    evaluate = Digits.evaluate
+    nothing = lambda *of: evaluate(*of) | {"test_accuracy": float("nan")}  # noqa: E731
+    monkeypatch.setattr(Digits, "evaluate", nothing)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"test_accuracy is .* expected a finite number"):
+            finished(tmp_path, SHORT, ALWAYS)
+        assert not (planned.folder / "final.json").exists()
+        assert runs.read(tmp_path)[0].status == "failed"
 
 
 def test_kills_between_the_kept_weights_and_the_result_cost_one_epoch(
@@ -173,7 +220,10 @@ def test_without_a_generation_that_fits_the_start_is_untouched(
 
 @pytest.mark.parametrize("content", [b"", b'{"status": "do', b"\0" * 200])
 def test_a_result_that_cannot_be_read_is_none_and_the_trial_runs_again(
-    tmp_path: Path, content: bytes, undisturbed: dict[str, Any]
+    tmp_path: Path,
+    content: bytes,
+    undisturbed: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     finished(tmp_path, SHORT)
     (final,) = tmp_path.glob("*/*/*/final.json")
@@ -181,4 +231,5 @@ def test_a_result_that_cannot_be_read_is_none_and_the_trial_runs_again(
     final.write_bytes(content)
     assert not Record(final.parent).complete
     assert finished(tmp_path, SHORT) == undisturbed
+    assert "final.json is not JSON" in capsys.readouterr().out
     assert json.loads(final.read_text())["last"] == whole["last"]
