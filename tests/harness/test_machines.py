@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
+from chandir import runfolder
 from chandir.harness import optimizers, provenance, summary
 from chandir.harness.numerics import kind, numerics
 from chandir.harness.plan import jobs
-from chandir.harness.record import Record
 from chandir.harness.trial import run
 from scripts import status
 from tests.harness.runs import SMALL
 
 CPU = {"kind": "cpu", "name": "AMD EPYC"}
+
+
+def machines_of(folder: Path) -> list[str]:
+    return provenance.machines(runfolder.read(folder).provenance)
 
 
 def trained(tmp_path: Path, *overrides: str) -> Path:
@@ -80,7 +84,7 @@ def test_a_resume_on_another_kind_is_told_and_recorded(
     told = capsys.readouterr().out
     assert "goes on after epoch 2 on another machine, torch" in told
     assert f"begun on {here}, torch" in told
-    assert [text.rpartition(", torch")[0] for text in Record(folder).machines()] == [
+    assert [text.rpartition(", torch")[0] for text in machines_of(folder)] == [
         here,
         "another machine",
     ]
@@ -103,5 +107,5 @@ def test_summary_and_status_say_where_a_cell_mixes_kinds(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"segments": [{"machine": "x"}]}', "{"])
 def test_a_record_that_does_not_tell_tells_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "provenance.json").write_text(content)
-    assert Record(tmp_path).machines() == []
-    assert Record(tmp_path / "none").machines() == []
+    assert machines_of(tmp_path) == []
+    assert machines_of(tmp_path / "none") == []

@@ -23,6 +23,7 @@ from chandir.harness import (
     signals,
     stack,
 )
+from chandir.harness.errors import UserError
 from chandir.harness.plan import Job, jobs
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.trial import run
@@ -212,8 +213,8 @@ def test_a_failing_lane_takes_nobody_with_it(tmp_path: Path) -> None:
     planned = [job(tmp_path, *DIGITS, f"trial={k}") for k in range(3)]
     (planned[1].folder / "log.jsonl").mkdir(parents=True)
     how = stacked(planned)
-    assert [type(how[it.folder]) for it in planned] == [type(None), IsADirectoryError, type(None)]
-    assert "IsADirectoryError" in (planned[1].folder / "error.txt").read_text()
+    assert [type(how[it.folder]) for it in planned] == [type(None), UserError, type(None)]
+    assert "log.jsonl is a folder" in (planned[1].folder / "error.txt").read_text()
     assert [len(numbers(planned[k].folder)["log"]) for k in (0, 2)] == [3, 3]
 
 

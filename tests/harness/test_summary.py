@@ -38,3 +38,17 @@ def test_the_time_left_is_that_of_the_epochs_left_at_the_pace_measured(tmp_path:
     shutil.rmtree(first.folder)
     whole(first)
     assert " left" not in summary.plan_text(planned).splitlines()[-1]
+
+
+def test_tracebacks_are_shown_once_each_and_users_errors_are_not(tmp_path: Path) -> None:
+    planned = sweep(tmp_path, "metric=h0", "trial=range(4)")
+    for job in planned[:3]:
+        folder = begun(job, 1).folder
+        fault = f"Traceback (most recent call last):\n  at work\nIndexError: {folder}\n"
+        (folder / "error.txt").write_text(fault)
+    user = "Traceback (most recent call last):\nchandir.harness.errors.UserError: no data\n"
+    (planned[2].folder / "error.txt").write_text(user)
+    text = summary.text(planned)
+    assert text.count("    Traceback (most recent call last):") == 1
+    assert f"{planned[0].folder} and 1 more:" in text
+    assert f"failed: {planned[2].folder}: chandir.harness.errors.UserError: no data" in text

@@ -338,4 +338,4 @@ def test_the_best_epoch_is_the_same_of_a_log_that_was_read_again() -> None:
     for bad in (float("nan"), None):
         rows = [{"epoch": 1, "test_accuracy": bad}, {"epoch": 2, "test_accuracy": 5.0}]
         assert result(rows, score, 0, {}, None)["best"] == rows[1]
-        assert result(rows[:1], score, 0, {}, None)["best"] == rows[0]
+        assert result(rows[:1], score, 0, {}, {"epoch": 1})["best"] == rows[0]  # it diverged

@@ -317,9 +317,8 @@ def test_any_damage_to_any_file_raises_nowhere_and_leaves_siblings_whole(
     with tempfile.TemporaryDirectory() as kept:
         shutil.copytree(folder, Path(kept) / "trial")
         try:
-            for name in data.draw(
-                st.lists(st.sampled_from(FILES + OTHERS), min_size=1, max_size=2)
-            ):
+            some = st.lists(st.sampled_from(FILES + OTHERS), min_size=1, max_size=2, unique=True)
+            for name in data.draw(some):
                 path = folder / name
                 whole_file = path.is_file() and name in FILES
                 original = path.read_bytes() if whole_file else b""
