@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +46,29 @@ def settings() -> Iterator[str]:
             content = _read(path)
             values = content.get(group, content)
             node = _choose(schema["properties"][group], path.stem, schema)
+            own = _annotations(values.get("_target_"))  # what a class takes beyond the schema
             rows = [
                 row
                 for key, value in values.items()
                 if key not in ("name", "_target_", "table1", "scales", "defaults")
-                for row in _rows(f"{group}.{key}", _property(node, key), value, schema)
+                for row in _rows(
+                    f"{group}.{key}", _property(node, key) or own.get(key, {}), value, schema
+                )
             ]
             yield from _table(f"{group}={path.stem}", rows, _about(path))
+
+
+def _annotations(target: str | None) -> dict[str, Any]:
+    """Return, as the schema would have it, what the constructor of a class takes."""
+    if target is None:
+        return {}
+    module, _, name = target.rpartition(".")
+    parameters = inspect.signature(getattr(import_module(module), name)).parameters
+    return {
+        key: {"type": str(parameter.annotation).replace("Literal", "one of ")}
+        for key, parameter in parameters.items()
+        if parameter.annotation is not inspect.Parameter.empty
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -94,7 +112,9 @@ def _property(node: dict[str, Any], key: str) -> dict[str, Any]:
     return found
 
 
-def _rows(key: str, node: dict[str, Any], value: Any, schema: dict[str, Any]) -> Iterator[list[str]]:
+def _rows(
+    key: str, node: dict[str, Any], value: Any, schema: dict[str, Any]
+) -> Iterator[list[str]]:
     """Yield (setting, what it may be, default): one row for each leaf."""
     inner = _choose(node, value.get("name", ""), schema) if isinstance(value, dict) else {}
     if inner.get("properties"):
@@ -113,7 +133,11 @@ def _kind(node: dict[str, Any]) -> str:
     if "const" in node:
         return f"``{node['const']}``"
     ranges = [text.format(node[key]) for key, text in RANGES.items() if key in node]
-    names = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false"}
+    names = {
+        **{"number": "number", "float": "number", "integer": "whole number", "int": "whole number"},
+        **{"string": "text", "str": "text", "boolean": "true or false", "bool": "true or false"},
+        **{"int | None": "whole number or null", "str | None": "text or null"},
+    }
     return " ".join([names.get(node.get("type", ""), node.get("type", "")), *ranges]).strip()
 
 

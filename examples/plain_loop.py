@@ -45,4 +45,4 @@ def train(steps: int = 20) -> nn.Module:
 if __name__ == "__main__":
     trained = train()
     images, labels = batch(0)
-    print("loss", float(nn.functional.cross_entropy(trained(images), labels)))
+    print("loss", nn.functional.cross_entropy(trained(images), labels).item())
