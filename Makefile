@@ -9,7 +9,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report publish test test-slow test-slurm status test-all lint format bench gpu-check clean
+.PHONY: help setup demo report publish test test-slow test-slurm status test-all lint format docs examples bench gpu-check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ $(VENV)/ready: pyproject.toml $(wildcard constraints.txt)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v < (3, 14) or print(f"Python {v[0]}.{v[1]}: takes the release candidate of Hydra 1.4, which was not tested on it")'
 	@echo "building $(VENV): several minutes, and several GB where torch comes with CUDA"
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e '.[experiments,dev]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e '.[experiments,dev,examples,docs]'
 	@touch $@
 
 demo: setup  ## digits x {h0, h0_lambda, sobolev} x 5 trials: table, figures and page
@@ -60,6 +60,13 @@ format: setup  ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
+docs: setup  ## the site, in docs/build/index.html; warnings are errors
+	$(RUN) -m sphinx -W --keep-going -q -E -b html docs docs/build
+
+examples: setup  ## run each training loop of examples/ once
+	for script in plain_loop lightning_trainer accelerate_loop own_metric sam; do $(RUN) -m examples.$$script || exit 1; done
+	for script in ddp fully_sharded; do $(RUN) -m torch.distributed.run --standalone --nproc-per-node=2 -m examples.$$script || exit 1; done
+
 bench: setup  ## metric, step, start and pack on this machine
 	for what in metric step start pack; do $(RUN) scripts/bench.py $$what --json results/bench/$$what.json || exit 1; done
 
@@ -67,5 +74,5 @@ gpu-check:  ## on a machine with a GPU: its tests and benchmarks (PYTHON=python3
 	$(PYTHON) scripts/gpu_check.py --out results/gpu-check $(ARGS)
 
 clean:  ## remove .venv and caches; results stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info docs/build docs/generated
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chandir.handle import Handle, apply_, attach
     from chandir.metrics import H0, H0Lambda, LaplacianSmoothing, Metric, Sobolev
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "H0",

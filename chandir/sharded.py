@@ -4,7 +4,7 @@ Fibers along an axis that is not sharded are whole on each process, which needs 
 along a sharded one (and a sharded tensor in row-major order) are split; then
 
 - a metric that adds a multiple of the mean (`H0Lambda`) sums its own part, and one all-reduce for
-  all tensors makes the sums whole: as many numbers as there are fibers;
+  all tensors makes the sums whole: as many numbers as there are fibers (`H0` needs none);
 - any other gathers the tensor, one at a time, acts on the whole, and keeps its own part.
 
 Every process of a mesh takes part in the same order, those without an entry included.
@@ -73,7 +73,9 @@ def overwrite(metric: Metric, shards: list[Shard]) -> None:
     for shard in shards:
         dtype = wide(shard.local.dtype)
         operator = operator_for(metric, shard.target.entries, dtype, shard.local.device)
-        if isinstance(operator, AddMean) and shard.target.groups == 1:
+        if isinstance(operator, AddMean) and not operator.weight:  # H0
+            shard.local.mul_(operator.scale)
+        elif isinstance(operator, AddMean) and shard.target.groups == 1:
             axes = list(range(shard.local.ndim)) if shard.axis is None else [shard.axis]
             total = shard.local.sum(axes, keepdim=True, dtype=dtype)
             key = shard.grad.device_mesh, shard.over, dtype, total.device
