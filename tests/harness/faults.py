@@ -142,3 +142,26 @@ def die_before(call: int) -> None:
     files.open = half_open  # type: ignore[attr-defined]
     for name in ("fsync", "replace", "unlink"):
         setattr(os, name, wrap(getattr(os, name)))
+
+
+FAULT = """
+import os
+
+replace = os.replace
+
+
+def failing(source, target, **other):
+    if str(target).endswith("trial-0/correlation.json"):
+        raise OSError("injected")
+    return replace(source, target, **other)
+
+
+os.replace = failing
+"""
+
+
+def breaking(folder: Path) -> dict[str, str]:
+    """An environment in which every Python process fails at the end of trial 0, as by a fault."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(FAULT)
+    return {"PYTHONPATH": str(folder)}

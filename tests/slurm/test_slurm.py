@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.faults import COMMON, TWELVE, finished, job, saved
+from tests.harness.faults import COMMON, TWELVE, breaking, finished, job, saved
 from tests.harness.runs import command, numbers, page, trials
 from tests.slurm.cluster import Cluster, missing, wait_for
 
@@ -185,14 +185,18 @@ def test_a_killed_job_is_told_and_the_same_command_finishes_it(
 
 
 def test_a_failing_trial_is_a_failed_job_with_its_traceback(
-    cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
+    cluster: Cluster,
+    launch: Callable[..., Sweep],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = job(tmp_path / "runs", "task.epochs=2", "trial=0").folder
-    (folder / "log.jsonl").mkdir(parents=True)  # nothing can be logged there
+    for name, value in breaking(tmp_path / "fault").items():
+        monkeypatch.setitem(cluster.env, name, value)
     sweep = launch(*COMMON, "trial=range(2)", "task.epochs=2")
     status, output = sweep.end()
     assert status == 1
-    assert "IsADirectoryError" in output  # in the summary
+    assert "OSError: injected" in output  # in the summary
     assert "Traceback" in (folder / "error.txt").read_text()
     failed, done = sweep.jobs()
     wait_for(lambda: cluster.jobs()[done] == "COMPLETED", "the other one")

@@ -6,23 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.faults import COMMON, job
+from tests.harness.faults import COMMON, breaking, job
 from tests.harness.runs import call, trials
 
 
 @pytest.mark.slow
-def test_a_sweep_from_another_folder_with_a_failing_trial(tmp_path: Path) -> None:
+def test_a_sweep_from_another_folder_with_a_failing_trial(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     results = tmp_path / "runs"
     failing = job(results, "task.epochs=2", "trial=0").folder
-    (failing / "log.jsonl").mkdir(parents=True)  # nothing can be logged there
     done = call(
         *("-m", *COMMON, "task.epochs=2", "trial=range(2)", "hydra/launcher=submitit_local"),
         f"paths.results={results}",
         cwd=tmp_path,
+        env=breaking(tmp_path_factory.mktemp("fault") / "site"),
     )
     assert done.returncode == 1
     assert "UserWarning" not in done.stderr
-    assert "IsADirectoryError" in done.stdout
+    assert "OSError: injected" in done.stdout
     assert "Traceback" in (failing / "error.txt").read_text()
     assert len(trials(results)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
