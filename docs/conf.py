@@ -9,7 +9,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import chandir  # noqa: E402
 
 project = "chandir"
-author = "The chandir authors"
+author = copyright = "The chandir authors"
 version = release = chandir.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"

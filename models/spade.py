@@ -7,7 +7,9 @@ Parameters at the default sizes, for 35 labels and instance edges: generator 93,
 discriminators 2,800,705.
 
 The original's batch norm is synchronised over GPUs. Here it is torch's, the same on one GPU;
-``nn.SyncBatchNorm.convert_sync_batchnorm`` converts it.
+``nn.SyncBatchNorm.convert_sync_batchnorm`` converts it. Spectral norm is torch's parametrization:
+it starts with 15 power iterations, which the original's form leaves out, and updates u before v.
+The norms differ while the iteration has not converged.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from torch import nn
 import chandir
 from chandir.harness import controls
 from chandir.harness.schema import (
+    H0,
     LS,
     Adam,
     Built,
@@ -40,6 +41,7 @@ def build(config: Config, network: nn.Module, player: str) -> torch.optim.Optimi
 
     Raises:
         ValueError: if the metric's scope matches none of the network's parameters.
+        TypeError: for a metric that the schema knows and this function does not.
     """
     metric = config.metric
     optimizer = _base(config.optimizer, _groups(config, network, player))
@@ -48,6 +50,8 @@ def build(config: Config, network: nn.Module, player: str) -> torch.optim.Optimi
         handle = chandir.attach(optimizer, network, _build(metric), metric.direction, metric.scope)
     elif isinstance(metric, H0Norm):
         controls.match_norm(optimizer, network, _build(metric), metric.direction, metric.scope)
+    elif not isinstance(metric, H0 | H0Mean):  # never plain gradients under another name
+        raise TypeError(f"metric={metric.name}: nothing attaches it; expected its place in `build`")
     if isinstance(config.optimizer, LS):
         smoothing = chandir.LaplacianSmoothing(config.optimizer.sigma)
         direction, scope = config.optimizer.direction, config.optimizer.scope

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 import chandir
 from chandir.harness.optimizers import begin_epoch, build, rate, restore
 from chandir.harness.plan import jobs
-from chandir.harness.schema import Config, Constant, Cosine, Step
+from chandir.harness.schema import Built, Config, Constant, Cosine, Step
 
 
 def config_of(*arguments: str) -> Config:
@@ -57,6 +58,16 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 def test_the_metric_acts_before_weight_decay_and_momentum() -> None:
     expected = by_hand(2, lambda model: chandir.apply_(model, chandir.Sobolev()), lr=0.01)
     assert same(stepped(config_of("metric=sobolev")), expected)
+
+
+def test_a_metric_that_nothing_attaches_is_refused() -> None:
+    class Heat(Built):
+        name: Literal["heat"]  # type: ignore[assignment]
+
+    heat = Heat.model_construct(name="heat")
+    assert build(config_of("metric=h0"), network(), "model")
+    with pytest.raises(TypeError, match="metric=heat: nothing attaches it"):
+        build(config_of("metric=h0").model_copy(update={"metric": heat}), network(), "model")
 
 
 def test_ls_smooths_every_tensor_rasterized_after_the_metric() -> None:
