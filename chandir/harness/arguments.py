@@ -11,16 +11,19 @@ import math
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from chandir.harness import launchers
+from chandir.harness import folders, launchers
 from chandir.harness.errors import UserError, nearest, one_of
-from chandir.harness.launchers import CONF
+from chandir.harness.folders import CONF
 
 HYDRA = ("hydra.", "hydra/")
 MOST = 100_000  # values of a range, and combinations of all sweeps
@@ -30,28 +33,51 @@ SHAPED = ("model.in_channels", "model.image_size", "model.labels")
 # Facts that a file states of itself, or that follow from another choice; not settings.
 FACTS = (
     *("task.table1", "task.scales", "task.in_paper", "task.shape", "task.checksums"),
-    *("model.label", "model.makes", *SHAPED),
+    *("task.schedules", "optimizer.usual_lr", "model.label", "model.makes", *SHAPED),
 )
 
 
-@cache
 def groups() -> dict[str, dict[str, set[str]]]:
     """Each configuration group's options, and the keys that each option brings."""
+    return _groups(folders.own())
+
+
+@cache
+def _groups(own: tuple[Path, ...]) -> dict[str, dict[str, set[str]]]:
     found: dict[str, dict[str, set[str]]] = {}
-    for file in sorted(CONF.glob("*/*.yaml")):
+    for (group, option), file in folders.options().items():
         text = file.read_text(encoding="utf-8")
-        content = yaml.safe_load(text) or {}
+        content = _content(file)
         content.pop("defaults", None)
-        if "@package _global_" not in text.splitlines()[0]:
-            content = {file.parent.name: content}
-        found.setdefault(file.parent.name, {})[file.stem] = set(_flatten(content))
+        if "@package _global_" not in text.partition("\n")[0]:
+            content = {group: content}
+        found.setdefault(group, {})[option] = set(_flatten(content))
     return found
 
 
-@cache
+def _content(file: Path) -> dict[str, Any]:
+    """What a file says, read as Hydra reads it (1e-3 is a number), interpolations as they stand.
+
+    Raises:
+        UserError: if it is no YAML, or says something else than settings.
+    """
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException, OSError) as error:
+        raise UserError(f"{file}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: expected settings, as key: value")
+    return {str(key): value for key, value in content.items()}
+
+
 def settings() -> set[str]:
     """Every key of the main configuration file and of every option of every group."""
-    main = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    return _settings(folders.own())
+
+
+@cache
+def _settings(own: tuple[Path, ...]) -> set[str]:
+    main = _content(CONF / "config.yaml")
     keys = {key for key in _flatten(main) if not key.startswith(("defaults", "hydra"))}
     for options in groups().values():
         keys |= set().union(*options.values())
@@ -61,15 +87,28 @@ def settings() -> set[str]:
 @cache
 def stated(group: str, option: str) -> dict[str, Any]:
     """What an option's file says of its own group, as written there."""
-    content = yaml.safe_load((CONF / group / f"{option}.yaml").read_text(encoding="utf-8"))
+    content = _content(folders.options()[group, option])
     return dict(content.get(group, content))
+
+
+@cache
+def default(group: str, option: str, other: str) -> str:
+    """The choice of another group that goes with an option: its file's, or the main file's."""
+    found = None
+    for file in (CONF / "config.yaml", folders.options()[group, option]):
+        for item in _content(file).get("defaults", []):
+            for key, value in item.items() if isinstance(item, dict) else ():
+                if str(key).removeprefix("override").strip(" /") == other:
+                    found = value
+    return str(found)
 
 
 def _fact(key: str) -> bool:
     """What a file states about itself: which choice it is, how it is built, Table 1."""
     leaf = key.rsplit(".", 1)[-1]
     named = leaf == "name" and key != "data.name"
-    return named or leaf == "_target_" or key.startswith(("experiment.", *FACTS))
+    facts = any(key == fact or key.startswith(f"{fact}.") for fact in FACTS)
+    return named or leaf == "_target_" or key.startswith("experiment.") or facts
 
 
 def _flatten(tree: Any, prefix: str = "") -> Iterator[str]:
@@ -77,6 +116,15 @@ def _flatten(tree: Any, prefix: str = "") -> Iterator[str]:
         yield f"{prefix}{key}"
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{key}.")
+
+
+# Settings that had another name.
+MOVED = {
+    "task.schedule": "schedule",
+    "task.schedule.name": "schedule",
+    "task.schedule.every": "schedule.every",
+    "task.schedule.factor": "schedule.factor",
+}
 
 
 @cache
@@ -162,6 +210,8 @@ def _refuse(override: Override, text: str) -> None:
     elif _fact(key) and "." in key:
         source = "task" if key in SHAPED else key.split(".")[0]
         raise UserError(f"{key} is not a setting: it follows from the choice of {source}=...")
+    elif key in MOVED:
+        raise UserError(f"{key} is {MOVED[key]} now: expected {MOVED[key]}=...")
     elif key not in settings():
         raise UserError(
             f"{key}: there is no such setting{nearest(key, settings() | set(groups()))}"

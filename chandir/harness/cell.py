@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chandir.harness.resolve import Resolved, every, in_file, table_row
-from chandir.harness.schema import Config
+from chandir.harness.resolve import Resolved, in_file, schedule_set, table_row, usual_schedule
+from chandir.harness.schema import Config, Row
 
 # What cannot move a number, or is the trial itself. (device: numbers may differ in the last bits
 # between devices, but a sweep may continue on another machine; provenance records it. graphs: a
@@ -25,9 +25,23 @@ NOT_SCIENTIFIC = (
     "on_error",
     "on_change",
     "checkpoint",
+    "stated",
     "labels",
     "notes",
 )
+# What stands in a class's place in runs older than the open sets of parts, whose keys stay.
+FORMER = {
+    "metric": {
+        "chandir.harness.controls.MeanMatched": "chandir.H0",
+        "chandir.harness.controls.NormMatched": "chandir.Sobolev",
+    },
+    "optimizer": dict.fromkeys(
+        ("torch.optim.SGD", "torch.optim.Adam", "chandir.harness.optimizers.LS")
+    ),
+    "schedule": dict.fromkeys(
+        f"chandir.harness.schedules.{name}" for name in ("Step", "Cosine", "Constant")
+    ),
+}
 LONGEST = 160  # characters of a name, well below what file systems take
 
 
@@ -49,25 +63,27 @@ def scientific(resolved: Resolved) -> dict[str, Any]:
         if plain["task"].get(setting) == before:
             del plain["task"][setting]  # as in runs older than the setting
     plain["scale"] = plain["scale"]["name"]
+    for group, former in FORMER.items():
+        target = plain[group]["_target_"]
+        if target in former:
+            plain[group]["_target_"] = former[target]
+    for group in ("optimizer", "schedule"):
+        if plain[group]["_target_"] is None:
+            del plain[group]["_target_"]
+    if "_target_" not in plain["schedule"]:
+        plain["task"]["schedule"] = plain.pop("schedule")  # where it was
     return plain
 
 
 def name(resolved: Resolved) -> str:
     """Readable: ``convnet-sgd-b8-sobolev-output-conv``, and what differs from the defaults."""
     config = resolved.config
-    parts = [config.model.name, config.optimizer.name, f"b{config.task.batch_size}"]
-    metric = config.metric.model_dump()
-    parts.append(metric["name"])
-    if metric["name"] != "h0":
-        parts += [metric[key] for key in ("direction", "scope") if key in metric]
-        parts += [
-            f"{short}{metric[key]:g}"
-            for key, short in (("lam", "lam"), ("weight", "w"), ("h0_scale", "h"))
-            if metric.get(key, 1.0) != 1.0
-        ]
-    if config.optimizer.name == "LS":
-        optimizer = config.optimizer.model_dump()
-        parts += ["ls", optimizer["direction"], optimizer["scope"], f"sigma{optimizer['sigma']:g}"]
+    parts = [config.model.name, config.optimizer.name]
+    for part in (config.optimizer, config.metric):
+        if part is config.metric:
+            parts += [f"b{config.task.batch_size}", part.name]
+        shown = [part.settings.get(key) for key in ("direction", "scope")]
+        parts += [str(value) for value in shown if value is not None]
     if config.data.name is not None:
         parts.insert(0, config.data.name)
     if config.scale.name != "paper":
@@ -84,16 +100,19 @@ def _changed(config: Config) -> Iterator[str]:
     assert task.epochs is not None
     extra = {"epochs": task.epochs, "evaluate_every": task.evaluate_every}
     extra |= task.model_extra or {}
-    optimizer = config.optimizer.model_dump(exclude={"direction", "scope", "sigma"})
+    shown = ("direction", "scope")
+    metric, optimizer = (
+        {key: value for key, value in part.settings.items() if key not in shown}
+        for part in (config.metric, config.optimizer)
+    )
     scaled = task.scales.get(config.scale.name, {})
     # Set; in the file; where that is null, what fills it in.
+    if config.schedule.name != usual_schedule(task):
+        yield config.schedule.name
     for settings, stated, filled in (
         (extra, in_file(config, "task"), {"epochs": row.epochs, "evaluate_every": 1} | scaled),
-        (
-            task.schedule.model_dump(),
-            in_file(config, "task")["schedule"],
-            {"every": every(row, task.epochs)},
-        ),
+        (dict(_schedule(config, row)), {}, {}),
+        (metric, in_file(config, "metric"), {}),
         (config.model.model_extra or {}, in_file(config, "model"), scaled.get("model", {})),
         (optimizer, in_file(config, "optimizer"), row.model_dump()),
     ):
@@ -108,10 +127,21 @@ def _changed(config: Config) -> Iterator[str]:
         yield config.data.source
 
 
+def _schedule(config: Config, row: Row) -> Iterator[tuple[str, Any]]:
+    for setting, value, _ in schedule_set(config, row):
+        yield setting, value
+
+
 def home(resolved: Resolved) -> Path:
-    """results/runs/<task>/<name>-<key>, which holds the cell's trials."""
-    config = resolved.config
-    return Path(config.paths.results) / config.task.name / f"{name(resolved)}-{key(resolved)}"
+    """results/runs/<task>/<name>-<key>, which holds the cell's trials.
+
+    The key alone tells cells apart: a folder that has it is the cell's, whatever its name, for names
+    change as they get better to read.
+    """
+    config, own = resolved.config, key(resolved)
+    folder = Path(config.paths.results) / config.task.name
+    named = folder / f"{name(resolved)}-{own}"
+    return named if named.is_dir() else next(iter(sorted(folder.glob(f"*-{own}"))), named)
 
 
 def of_trial(home: Path, trial: int) -> Path:

@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -20,8 +19,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chandir.harness.errors import UserError, nearest, one_of
+from chandir.harness.folders import CONF, searched
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUP, SETTING = "hydra/launcher", "hydra.launcher."
 BUILT_IN = {"basic", "submitit_local", "submitit_slurm"}  # launchers that have no file of ours
 EARLY = 60  # seconds that SLURM's clock may be early
@@ -130,7 +129,7 @@ def _composed(overrides: list[str], line: str) -> dict[str, Any]:
 def _compose(overrides: tuple[str, ...], line: str) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", list(overrides), return_hydra_config=True)
+            config = compose("config", [*searched(), *overrides], return_hydra_config=True)
         node = OmegaConf.to_container(config.hydra.launcher, resolve=False)
     except (HydraException, OmegaConfBaseException) as error:
         reason = " ".join(str(error.__cause__ or error).splitlines()[:1])

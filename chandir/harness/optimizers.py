@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
-import hydra.utils
 import torch
 from torch import nn
+from torch.optim import SGD, Optimizer
 
 import chandir
-from chandir.harness import controls
-from chandir.harness.schema import (
-    H0,
-    LS,
-    Adam,
-    Built,
-    Config,
-    Constant,
-    Cosine,
-    H0Lambda,
-    H0Mean,
-    H0Norm,
-    Schedule,
-    Sgd,
-    Sobolev,
-)
+from chandir.harness import parts, schedules
+from chandir.harness.errors import UserError
+from chandir.harness.schema import Config, Direction, Metric, Scope
+from chandir.harness.schema import Optimizer as Settings
 
 
-def build(config: Config, network: nn.Module, player: str) -> torch.optim.Optimizer:
+class LS(SGD):
+    """SGD on gradients that Laplacian smoothing (Osher et al., arXiv 1806.06317) has rewritten.
+
+    With a metric, the metric acts first. The followed code smooths every tensor as a whole, before
+    weight decay and momentum: direction "rasterized", scope "all".
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        sigma: float = 0.5,
+        direction: Direction = "rasterized",
+        scope: Scope = "all",
+    ) -> None:
+        super().__init__(
+            params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
+        )
+        self.smoothing = chandir.LaplacianSmoothing(sigma)
+        self.direction, self.scope = direction, scope
+
+    def install(self, network: nn.Module, after: chandir.Handle | None) -> None:
+        """Smooth the gradients of the network, after those of the metric."""
+        chandir.attach(self, network, self.smoothing, self.direction, self.scope, after=after)
+
+
+def build(config: Config, network: nn.Module, player: str) -> Optimizer:
     """The optimizer of one network; the metric rewrites its gradients before each step.
 
-    Order in a step: metric, Laplacian smoothing (LS), weight decay, momentum, update.
+    Order in a step: metric, what the optimizer itself installs (LS), weight decay, momentum, update.
 
     Args:
         config: the trial's.
@@ -41,47 +58,69 @@ def build(config: Config, network: nn.Module, player: str) -> torch.optim.Optimi
 
     Raises:
         ValueError: if the metric's scope matches none of the network's parameters.
-        TypeError: for a metric that the schema knows and this function does not.
+        UserError: for an optimizer or a metric that refuses its settings, and for one that is
+            neither attached nor installs anything: never plain gradients under another name.
     """
-    metric = config.metric
-    optimizer = _base(config.optimizer, _groups(config, network, player))
-    handle = None
-    if isinstance(metric, H0Lambda | Sobolev):
-        handle = chandir.attach(optimizer, network, _build(metric), metric.direction, metric.scope)
-    elif isinstance(metric, H0Norm):
-        controls.match_norm(optimizer, network, _build(metric), metric.direction, metric.scope)
-    elif not isinstance(metric, H0 | H0Mean):  # never plain gradients under another name
-        raise TypeError(f"metric={metric.name}: nothing attaches it; expected its place in `build`")
-    if isinstance(config.optimizer, LS):
-        smoothing = chandir.LaplacianSmoothing(config.optimizer.sigma)
-        direction, scope = config.optimizer.direction, config.optimizer.scope
-        chandir.attach(optimizer, network, smoothing, direction, scope, after=handle)
+    lr = _rate(config.optimizer, player)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = _made(config.optimizer, [{"params": parameters, "lr": lr, "base": lr}])
+    handle = install(config.metric, optimizer, network)
+    if hasattr(optimizer, "install"):
+        optimizer.install(network, handle)
     return optimizer
 
 
-def _build(metric: Built) -> chandir.Metric:
-    settings = metric.model_dump(by_alias=True, exclude={"name", "direction", "scope"})
-    built: chandir.Metric = hydra.utils.instantiate(settings)
-    return built
+def metric_of(settings: Metric) -> Any:
+    """A `chandir.Metric`, or a control: an object with ``install(optimizer, network)``.
+
+    Raises:
+        UserError: for settings that it refuses, and for anything else.
+    """
+    made = parts.make("metric", settings)
+    if isinstance(made, chandir.Metric):
+        for key in ("direction", "scope"):
+            if getattr(settings, key) is None and not isinstance(made, chandir.H0):
+                raise UserError(
+                    f"metric.{key}: missing; the file of metric={settings.name} has to give it"
+                )
+    elif not callable(getattr(made, "install", None)):
+        raise UserError(
+            f"metric={settings.name}: {settings.target} is no chandir.Metric, and has no "
+            "install(optimizer, network): expected one of them, for nothing would be attached"
+        )
+    return made
 
 
-def _groups(config: Config, network: nn.Module, player: str) -> list[dict[str, Any]]:
-    """Parameters with their learning rates; ``base`` is a group's rate before the schedule."""
-    lr = _rate(config.optimizer, player)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if not isinstance(config.metric, H0Mean):
-        return [{"params": parameters, "lr": lr, "base": lr}]
-    faster = controls.selected(network, config.metric.scope)
-    others = [parameter for parameter in parameters if parameter not in faster]
-    raised = lr * (1 + config.metric.lam)
+def install(settings: Metric, optimizer: Optimizer, network: nn.Module) -> chandir.Handle | None:
+    """Attach the metric, or let the control install itself; the plain gradient needs neither."""
+    made = metric_of(settings)
+    if isinstance(made, chandir.H0):
+        return None
+    if isinstance(made, chandir.Metric):
+        assert settings.direction is not None
+        assert settings.scope is not None
+        return chandir.attach(optimizer, network, made, settings.direction, settings.scope)
+    before = _marks(optimizer)
+    handle: chandir.Handle | None = made.install(optimizer, network)
+    if handle is None and _marks(optimizer) == before:
+        raise UserError(
+            f"metric={settings.name}: {settings.target}.install changed neither the optimizer's "
+            "groups nor its hooks: expected one of them, for the gradients would be the plain ones"
+        )
+    return handle
+
+
+def _marks(optimizer: Optimizer) -> tuple[Any, ...]:
+    """What an installation may change of an optimizer."""
     groups = [
-        {"params": list(faster), "lr": raised, "base": raised},
-        {"params": others, "lr": lr, "base": lr},
+        (len(group["params"]), *(value for key, value in group.items() if key != "params"))
+        for group in optimizer.param_groups
     ]
-    return [group for group in groups if group["params"]]
+    hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+    return groups, [list(each) for each in hooks], "step" in vars(optimizer)
 
 
-def _rate(settings: Sgd | Adam, player: str) -> float:
+def _rate(settings: Settings, player: str) -> float:
     """The player's learning rate before the schedule."""
     rates = {"generator": settings.lr_g, "discriminator": settings.lr_d}
     lr = rates.get(player, settings.lr)
@@ -89,29 +128,50 @@ def _rate(settings: Sgd | Adam, player: str) -> float:
     return lr
 
 
-def _base(settings: Sgd | Adam, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    assert settings.weight_decay is not None
-    if isinstance(settings, Adam):
-        first, second = settings.betas
+def _made(settings: Settings, groups: list[dict[str, Any]]) -> Optimizer:
+    plain = {
+        key: value
+        for key, value in settings.settings.items()
+        if key not in ("lr", "lr_g", "lr_d", "reset_momentum") and value is not None
+    }
+    bare = Settings.model_validate(settings.with_settings(plain))
+    names = {parameter.name for parameter in parts.signature("optimizer", settings)}
+    more: dict[str, Any] = {"lr": groups[0]["lr"]} if "lr" in names else {}
+    if "capturable" in names and "capturable" not in plain:
         # On CUDA the count of steps lives on the device, so that a graph can replay it.
-        on_cuda = groups[0]["params"][0].is_cuda
+        more["capturable"] = groups[0]["params"][0].is_cuda
         # capturable suits plain steps as well, but torch warns of it there.
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
-        return torch.optim.Adam(
-            groups,
-            betas=(first, second),
-            weight_decay=settings.weight_decay,
-            capturable=on_cuda,
-        )
-    return torch.optim.SGD(
-        groups,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.nesterov,
-    )
+    optimizer = parts.make("optimizer", bare, groups, **more)
+    if not isinstance(optimizer, Optimizer):
+        raise UserError(f"optimizer={settings.name}: {settings.target} makes no torch optimizer")
+    return optimizer
 
 
-def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def check(config: Config) -> None:
+    """Build metric, optimizer and schedule once, on a network of one convolution.
+
+    Raises:
+        UserError: for what their classes refuse, and for an optimizer whose step the library does
+            not support.
+    """
+    network = nn.Conv2d(2, 2, 1)
+    try:
+        for player in ("generator", "discriminator") if config.optimizer.lr_g else ("model",):
+            build(config, network, player)
+            schedules.rates(config, _rate(config.optimizer, player))
+        # Whichever metric this trial has, others are compared with it.
+        optimizer = _made(config.optimizer, [{"params": [network.weight], "lr": 1.0}])
+        chandir.attach(optimizer, network, chandir.H0())
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"metric={config.metric.name} optimizer={config.optimizer.name}: {error}"
+        ) from None
+
+
+def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Load an optimizer's state, which may come from another kind of device."""
     groups = [
         saved | ({"capturable": own["capturable"]} if "capturable" in own else {})
@@ -120,38 +180,20 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     optimizer.load_state_dict(state | {"param_groups": groups})
 
 
-def rate(schedule: Schedule, epoch: int) -> float:
-    """The factor on the learning rate in epoch 1, 2, ...
-
-    step: factor^d after d = floor((epoch - 1) / every) drops. cosine: (1 + cos(pi t / every)) / 2
-    with t = (epoch - 1) mod every, the warm restarts of Loshchilov and Hutter. constant: 1.
-    """
-    if isinstance(schedule, Constant):
-        return 1.0
-    assert schedule.every is not None
-    if isinstance(schedule, Cosine):
-        return (1 + math.cos(math.pi * ((epoch - 1) % schedule.every) / schedule.every)) / 2
-    return schedule.factor ** ((epoch - 1) // schedule.every)
-
-
-def begin_epoch(
-    optimizers: dict[str, torch.optim.Optimizer], config: Config, epoch: int
-) -> dict[str, float]:
-    """Set the epoch's learning rates; forget momentum at a drop, if the setting says so.
+def begin_epoch(optimizers: Mapping[str, Optimizer], config: Config, epoch: int) -> dict[str, float]:
+    """Set what the schedule says of the epoch; forget momentum at a drop, if the setting says so.
 
     Returns:
         What the log says: ``lr``, or ``lr_<player>`` where there are several. A control's raised
         rates are not among them.
     """
-    schedule = config.task.schedule
-    factor = rate(schedule, epoch)
-    dropped = epoch > 1 and factor != rate(schedule, epoch - 1)
-    rates = {}
+    logged = {}
     for player, optimizer in optimizers.items():
+        base = _rate(config.optimizer, player)
         for group in optimizer.param_groups:
-            group["lr"] = group["base"] * factor
-        if dropped and isinstance(config.optimizer, Sgd) and config.optimizer.reset_momentum:
+            group.update(schedules.rates(config, group["base"])[epoch - 1])
+        rates = [each["lr"] for each in schedules.rates(config, base)[: epoch]]
+        if config.optimizer.reset_momentum and rates[-2:] != rates[-1:] * 2 and epoch > 1:
             optimizer.state.clear()
-        name = "lr" if len(optimizers) == 1 else f"lr_{player}"
-        rates[name] = _rate(config.optimizer, player) * factor
-    return rates
+        logged["lr" if len(optimizers) == 1 else f"lr_{player}"] = rates[-1]
+    return logged

@@ -9,15 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from chandir.harness import cell
-from chandir.harness.arguments import CONF, MOST, expand, groups, owners, parse, read
+from chandir.harness.arguments import MOST, expand, groups, owners, parse, read, stated
 from chandir.harness.errors import UserError, one_of
+from chandir.harness.folders import CONF, searched
 from chandir.harness.resolve import Resolved, resolve
 
 
@@ -86,7 +86,7 @@ def _cells(line: list[str]) -> list[tuple[list[str], int]]:
     if not named or named == ["experiment=null"]:
         return [(own, 1)]
     name = named[0].partition("=")[2].strip("'\"")
-    experiment = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
+    experiment = stated("experiment", name)
     cells = []
     for text in experiment["cells"]:
         for combination in expand(parse(text.split())):
@@ -124,13 +124,13 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
 @cache
 def _chosen(choices: tuple[str, ...]) -> DictConfig:
     """What Hydra composes of the groups' choices: once for all cells that share them."""
-    return compose("config", list(choices))
+    return compose("config", [*searched(), *choices])
 
 
 def _explain(overrides: Sequence[str], error: Exception) -> str:
     """Which key has no effect with the options chosen, and which option it belongs to."""
     named = [item for item in overrides if item.partition("=")[0] in groups()]
-    chosen = compose("config", named, return_hydra_config=True).hydra.runtime.choices
+    chosen = compose("config", [*searched(), *named], return_hydra_config=True).hydra.runtime.choices
     for item in overrides:
         for group, options in owners(item.partition("=")[0]).items():
             if item.startswith(f"{group}.") and chosen.get(group) not in options:

@@ -6,15 +6,22 @@ from the scale; what a user sets wins. The result holds no null that a number de
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chandir.harness.arguments import groups, owners, stated
+from chandir.harness import parts
+from chandir.harness.arguments import default, groups, owners, stated
 from chandir.harness.errors import UserError, one_of
-from chandir.harness.schema import Config, H0Lambda, H0Mean, H0Norm, Row, Sgd, Sobolev, check
+from chandir.harness.schema import Config, Optimizer, Part, Row, Task, check
 from chandir.harness.wording import as_typed
 
-ADAM_LR = 1e-3  # where Table 1 is silent: Adam's usual value, and Table 1's own on CIFAR-10
+# Settings that the harness reads itself; a part's class is given them only if it takes them.
+OWN = {
+    "metric": frozenset(("direction", "scope")),
+    "optimizer": frozenset(("lr", "lr_g", "lr_d", "weight_decay", "reset_momentum")),
+    "schedule": frozenset[str](),
+}
 
 
 @dataclass(frozen=True)
@@ -25,11 +32,13 @@ class Resolved:
         config: the typed configuration.
         labels: how the run deviates from the paper's protocol; empty if it does not.
         notes: where the paper is silent, and what was chosen.
+        stated: the metric's settings as its file has them, from which a reader tells what was set.
     """
 
     config: Config
     labels: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stated: dict[str, Any] = field(default_factory=dict)
 
     def of_trial(self, trial: int) -> Resolved:
         """The same cell's configuration of another trial."""
@@ -38,10 +47,13 @@ class Resolved:
     def plain(self) -> dict[str, Any]:
         """What ``config.yaml`` holds."""
         plain = self.config.model_dump(by_alias=True, exclude={"experiment", "plan"})
-        for fact in ("table1", "scales", "in_paper", "checksums"):
+        for fact in ("table1", "scales", "schedules", "in_paper", "checksums"):
             del plain["task"][fact]
         del plain["model"]["label"], plain["model"]["makes"]
-        return plain | {"labels": self.labels, "notes": self.notes}
+        for group in OWN:
+            part = getattr(self.config, group)
+            plain[group] = part.with_settings(part.settings)
+        return plain | {"stated": self.stated, "labels": self.labels, "notes": self.notes}
 
 
 def resolve(composed: dict[str, Any]) -> Resolved:
@@ -69,66 +81,80 @@ def resolve(composed: dict[str, Any]) -> Resolved:
         if key not in task:
             raise UserError(f"task.scales: {key} is no setting of task={config.task.name}")
         task[key] = value if task[key] is None else task[key]
-    if task["schedule"].get("every", 1) is None:
-        task["schedule"]["every"] = every(row, task["epochs"])
-    optimizer = config.optimizer.model_dump()
+    optimizer = config.optimizer.settings
     for key in ("lr", "lr_g", "lr_d", "weight_decay"):
+        if key not in optimizer:
+            continue
         optimizer[key] = getattr(row, key) if optimizer[key] is None else optimizer[key]
-        if optimizer[key] is not None and getattr(row, key) is None:
+        if key != "weight_decay" and optimizer[key] is not None and getattr(row, key) is None:
             rates = "optimizer.lr_g and optimizer.lr_d" if key == "lr" else "optimizer.lr"
             raise UserError(
                 f"optimizer.{key}={optimizer[key]:g} has no effect on task={config.task.name}: "
                 f"expected none; set {rates}"
             )
     plain = config.model_dump(by_alias=True)
-    plain |= {"task": task, "model": model, "optimizer": optimizer}
-    plain["metric"] = _canonical(config)
-    final = check(plain)
+    plain |= {"task": task, "model": model}
+    plain["optimizer"] = config.optimizer.with_settings(optimizer)
+    plain["schedule"] = config.schedule.with_settings(_filled(config, row, task["epochs"]))
+    plain["metric"] = config.metric.with_settings(config.metric.settings)
+    final = _parts(check(plain))
     if not config.data.verify:
         notes.append("data.verify=false: files not held to their publisher's checksums")
-    return Resolved(final, _labels(final, row), notes)
+    apart = ("_target_", "name")
+    file = {key: value for key, value in in_file(final, "metric").items() if key not in apart}
+    return Resolved(final, _labels(final, row), notes, {"metric": file})
 
 
-def _canonical(config: Config) -> dict[str, Any]:
-    """Settings that give the same numbers are the same cell.
+def _filled(config: Config, row: Row, epochs: int) -> dict[str, Any]:
+    """The schedule's settings, with what is null in its file filled in.
 
-    ``h0`` ignores direction and scope; h0_lambda and h0_mean at lam 0 and sobolev at weight 0 are
-    ``h0``; what is at weight 0 only scaled has neither kernel nor direction.
+    First from the task, then ``every`` of a step from Table 1, then from the class's own default;
+    else it is the number of epochs.
     """
-    metric = config.metric
-    plain = (
-        metric.name == "h0"
-        or (isinstance(metric, H0Lambda | H0Mean) and metric.lam == 0)
-        or (isinstance(metric, Sobolev) and metric.weight == 0 and metric.h0_scale == 1)
-    )
-    if plain:
-        return {"_target_": "chandir.H0", "name": "h0"}
-    scaled = isinstance(metric, Sobolev | H0Norm) and metric.weight == 0
-    return metric.model_dump(by_alias=True) | (
-        {"lam": 1.0, "direction": "output"} if scaled else {}
-    )
+    settings = config.schedule.settings
+    known = dict(config.task.schedules.get(config.schedule.name, {}))
+    if config.schedule.name == "step" and row.every is not None:
+        known["every"] = every(row, epochs)
+    own = {p.name: p.default for p in parts.signature("schedule", config.schedule)}
+    for key in [key for key, value in settings.items() if value is None]:
+        usual = own.get(key, inspect.Parameter.empty)
+        settings[key] = known.get(key, epochs if usual in (inspect.Parameter.empty, None) else usual)
+    return settings
+
+
+def _parts(config: Config) -> Config:
+    """Metric, optimizer and schedule held to their classes, the metric in its canonical form."""
+    # torch loads here, and not with a command line that is refused before.
+    from chandir.harness import canonical, optimizers
+
+    held: dict[str, Part] = {
+        group: parts.checked(
+            group, getattr(config, group), own, group != "metric", in_file(config, group)
+        )
+        for group, own in OWN.items()
+    }
+    config = config.model_copy(update=held)
+    optimizers.check(config)
+    metric = canonical.canonical(config.metric, in_file(config, "metric"))
+    return config.model_copy(update={"metric": type(config.metric).model_validate(metric)})
 
 
 def _refuse_ignored(config: Config) -> None:
-    metric, data = config.metric, config.data
-    if isinstance(metric, Sobolev | H0Norm) and metric.weight == 0 and metric.h0_scale == 0:
-        raise UserError(
-            "metric.weight=0 and metric.h0_scale=0: the gradient would vanish; set one above 0"
-        )
-    optimizer = config.optimizer
-    if isinstance(optimizer, Sgd) and optimizer.momentum == 0:
+    data, optimizer = config.data, config.optimizer
+    if (optimizer.model_extra or {}).get("momentum") == 0:
         for name in ("nesterov", "reset_momentum"):
-            if getattr(optimizer, name):
+            if optimizer.settings.get(name):
                 raise UserError(
                     f"optimizer.{name}=true has no effect with optimizer.momentum=0; set one of "
                     "them"
                 )
-    if isinstance(optimizer, Sgd) and optimizer.reset_momentum:
-        schedule = config.task.schedule.name
-        if schedule != "step":
+    if optimizer.reset_momentum:
+        from chandir.harness import schedules
+
+        if not schedules.drops(config.schedule):
             raise UserError(
                 f"optimizer.reset_momentum=true is for drops of the learning rate, of which "
-                f"task.schedule.name={schedule} has none; remove it, or choose a step schedule"
+                f"schedule={config.schedule.name} has none; remove it, or choose schedule=step"
             )
     named = owners("data.name").get("task", [])
     if data.name is not None and config.task.name not in named:
@@ -188,7 +214,8 @@ def table_row(config: Config) -> tuple[Row, list[str]]:
         )
     if name != base.optimizer:
         # A GAN's two rates stay: SPADE's own Adam has the paper's.
-        lr = ADAM_LR if name == "adam" and base.lr is not None else base.lr
+        usual = stated("optimizer", name).get("usual_lr")
+        lr = usual if usual is not None and base.lr is not None else base.lr
         base = base.model_copy(update={"optimizer": name, "lr": lr})
         rate = f"{lr:g}" if lr is not None else f"{base.lr_g:g} and {base.lr_d:g}"
         notes.append(f"{where} has no row for {name} on {task.name}: learning rate {rate}")
@@ -213,8 +240,8 @@ def _labels(config: Config, row: Row) -> list[str]:
         rate, usual = getattr(config.optimizer, key), getattr(row, key)
         if rate != usual:
             labels.append(f"optimizer.{key}={rate:g} ({paper}: {usual:g})")
-    decay = 0.0 if config.optimizer.name == "adam" else row.weight_decay
-    if config.optimizer.weight_decay != decay:
+    decay = _usual_decay(config.optimizer, row)
+    if decay is not None and config.optimizer.weight_decay != decay:
         labels.append(
             f"optimizer.weight_decay={config.optimizer.weight_decay:g} ({protocol}: {decay:g})"
         )
@@ -235,16 +262,15 @@ def _labels(config: Config, row: Row) -> list[str]:
 def _deviations(config: Config, row: Row, protocol: str) -> list[str]:
     """Settings of task, schedule, network and optimizer that are not those of their files."""
     labels = []
-    assert config.task.epochs is not None
-    for key, expected in in_file(config, "task")["schedule"].items():
-        value = getattr(config.task.schedule, key)
-        usual = every(row, config.task.epochs) if expected is None else expected
-        if value != usual:
-            labels.append(f"task.schedule.{key}={value:g} ({protocol}: {usual:g})")
+    usual = usual_schedule(config.task)
+    if config.schedule.name != usual:
+        labels.append(f"schedule {config.schedule.name} ({protocol}: {usual})")
+    for key, value, expected in schedule_set(config, row):
+        labels.append(f"schedule.{key}={as_typed(value)} ({protocol}: {as_typed(expected)})")
     scaled = config.task.scales.get("paper", {})
     # Rates and decay are Table 1's and labelled with it; LS's direction is what the paper varies.
     apart = {"name", "lr", "lr_g", "lr_d", "weight_decay", "direction", "scope"}
-    settings = config.optimizer.model_dump(exclude=apart)
+    settings = {k: v for k, v in config.optimizer.settings.items() if k not in apart}
     for group, extra, at_scale in (
         ("task", config.task.model_extra, scaled),
         ("model", config.model.model_extra, scaled.get("model", {})),
@@ -257,3 +283,28 @@ def _deviations(config: Config, row: Row, protocol: str) -> list[str]:
                 continue
             labels.append(f"{group}.{key}={as_typed(value)} ({protocol}: {as_typed(expected)})")
     return labels
+
+
+def _usual_decay(optimizer: Optimizer, row: Row) -> float | None:
+    """The file's weight decay; where that is null, Table 1's; None without one."""
+    if "weight_decay" not in optimizer.settings:
+        return None
+    decay = stated("optimizer", optimizer.name).get("weight_decay")
+    return row.weight_decay if decay is None else float(decay)
+
+
+def usual_schedule(task: Task) -> str:
+    """The schedule that goes with a task."""
+    return default("task", task.name, "schedule")
+
+
+def schedule_set(config: Config, row: Row) -> list[tuple[str, Any, Any]]:
+    """Settings of the schedule that a user changed: name, value, and what it would be."""
+    assert config.task.epochs is not None
+    file = in_file(config, "schedule")
+    usual = config.schedule.model_validate(
+        config.schedule.with_settings({key: file.get(key) for key in config.schedule.settings})
+    )
+    filled = _filled(config.model_copy(update={"schedule": usual}), row, config.task.epochs)
+    settings = config.schedule.settings
+    return [(key, settings[key], filled[key]) for key in settings if settings[key] != filled[key]]

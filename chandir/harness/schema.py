@@ -5,7 +5,7 @@ YAML under ``conf/`` gives the values, this module says which are possible. Time
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,8 +15,6 @@ from chandir.harness.wording import sentence
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(limits.single)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(limits.single)]
-Strength = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(limits.strength)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(limits.strength)]
 BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(limits.below_one)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
@@ -40,130 +38,70 @@ class Built(Node):
     name: str
 
 
-class H0(Built):
-    """The plain gradient: direction and scope are accepted and ignored."""
+class Part(Built):
+    """A choice that an option's file makes: a class, anywhere importable, and its settings.
 
-    name: Literal["h0"]
+    Which settings there are, of which type and range, follows from the class; see `parts`.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    facts: ClassVar[tuple[str, ...]] = ("_target_", "name")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting that the file or a user states, null or not; no facts."""
+        plain: dict[str, Any] = self.model_dump(by_alias=True, exclude_unset=True)
+        return {key: value for key, value in plain.items() if key not in self.facts}
+
+    def with_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The same choice as a plain dictionary, with other settings."""
+        return {"_target_": self.target, "name": self.name, **settings}
+
+
+class Metric(Part):
+    """A `chandir.Metric` on the fibers of a direction, or a control, which installs itself."""
+
     direction: Direction | None = None
     scope: Scope | None = None
 
 
-class H0Lambda(Built):
-    """f + lam * mean(f)."""
+class Optimizer(Part):
+    """A torch optimizer. ``lr_g`` and ``lr_d`` are a GAN's, in place of ``lr``.
 
-    name: Literal["h0_lambda"]
-    direction: Direction
-    scope: Scope
-    lam: Weight
-
-
-class Sobolev(Built):
-    """h0_scale * f + weight * S_lam f."""
-
-    name: Literal["sobolev"]
-    direction: Direction
-    scope: Scope
-    lam: Strength
-    weight: Weight
-    h0_scale: Weight
-
-
-class H0Mean(Built):
-    """A control: the plain gradient, with 1 + lam times the learning rate on the scope's tensors.
-
-    Its step along the mean is that of the metrics at the same lam, its other steps are as large.
+    ``weight_decay`` null is Table 1's. ``reset_momentum``: forget its state at each drop of the
+    rate. ``usual_lr``: a fact of its file, the rate where Table 1 has no row for it.
     """
 
-    name: Literal["h0_mean"]
-    scope: Scope
-    lam: Weight
+    facts: ClassVar[tuple[str, ...]] = ("_target_", "name", "usual_lr")
+    usual_lr: Positive | None = None
+
+    lr: Positive | None = None
+    lr_g: Positive | None = None
+    lr_d: Positive | None = None
+    weight_decay: NotNegative | None = None
+    reset_momentum: bool = False
 
 
-class H0Norm(Built):
-    """A control: the plain gradient, scaled per tensor and step to the norm of the Sobolev one."""
+class Schedule(Part):
+    """A torch scheduler, stepped after each epoch.
 
-    name: Literal["h0_norm"]
-    direction: Direction
-    scope: Scope
-    lam: Strength
-    weight: Weight
-    h0_scale: Weight
-
-
-Metric = H0 | H0Lambda | Sobolev | H0Mean | H0Norm
-
-
-class Sgd(Node):
-    """torch.optim.SGD. ``lr_g`` and ``lr_d`` are a GAN's, in place of ``lr``."""
-
-    name: Literal["sgd"]
-    lr: Positive | None
-    lr_g: Positive | None
-    lr_d: Positive | None
-    momentum: BelowOne
-    weight_decay: NotNegative | None
-    nesterov: bool
-    reset_momentum: bool
-
-
-class LS(Sgd):
-    """SGD on Laplacian-smoothed gradients."""
-
-    name: Literal["LS"]  # type: ignore[assignment]
-    sigma: Weight
-    direction: Direction
-    scope: Scope
-
-
-class Adam(Node):
-    """torch.optim.Adam."""
-
-    name: Literal["adam"]
-    lr: Positive | None
-    lr_g: Positive | None
-    lr_d: Positive | None
-    betas: Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
-    weight_decay: NotNegative
-
-
-class Step(Node):
-    """The learning rate is multiplied by ``factor`` after each ``every`` epochs.
-
-    ``every`` null: Table 1's, in proportion to the epochs that are run.
+    What is null follows from the task, from Table 1, from the class's own default, or is the number
+    of epochs.
     """
-
-    name: Literal["step"]
-    every: Count | None
-    factor: Positive
-
-
-class Cosine(Node):
-    """The learning rate falls as a half cosine to 0 over ``every`` epochs, then starts again."""
-
-    name: Literal["cosine"]
-    every: Count
-
-
-class Constant(Node):
-    """The learning rate stays."""
-
-    name: Literal["constant"]
-
-
-Schedule = Step | Cosine | Constant
 
 
 class Row(Node):
     """One row of the paper's Table 1 (or what we chose where the task is not in it)."""
 
-    optimizer: Literal["sgd", "adam", "LS"]
+    optimizer: str
     model: str
     batch_size: Annotated[list[Count], Field(min_length=1)]
     epochs: Count
     lr: Positive | None = None
     lr_g: Positive | None = None
     lr_d: Positive | None = None
-    every: Count = 1
+    every: Count | None = None
     weight_decay: NotNegative = 0.0
 
 
@@ -172,7 +110,8 @@ class Task(Built):
 
     ``evaluate_every``: test scores are taken after so many epochs each, and after the last one.
     What is trained does not depend on it; the best epoch is the best of those.
-    ``checksums``: a fact of its file, whether the publisher's checksums or counts are at hand.
+    ``schedules``: a fact of its file, what is null in a schedule's, by the schedule's name.
+    ``checksums``: another one, whether the publisher's checksums or counts are at hand.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -181,7 +120,7 @@ class Task(Built):
     batch_size: Count | None
     epochs: Count | None
     evaluate_every: Count | None
-    schedule: Annotated[Schedule, Field(discriminator="name")]
+    schedules: dict[str, dict[str, Any]] = {}
     table1: list[Row]
     in_paper: bool
     checksums: bool
@@ -259,8 +198,9 @@ class Config(Node):
 
     task: Task
     model: Model
-    optimizer: Annotated[Sgd | Adam | LS, Field(discriminator="name")]
-    metric: Annotated[Metric, Field(discriminator="name")]
+    optimizer: Optimizer
+    metric: Metric
+    schedule: Schedule
     scale: Scale
     tracker: Annotated[NoTracker | Wandb, Field(discriminator="name")]
     trial: Annotated[int, Field(ge=0)]

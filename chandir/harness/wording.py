@@ -23,12 +23,10 @@ EXPECTATIONS = {
 
 def sentence(problem: Any) -> str:
     """One of pydantic's errors as ``key=value: expected ...; did you mean ...?``."""
-    # A discriminated union puts its tag into the location: ('metric', 'sobolev', 'lam').
+    # A discriminated union puts its tag into the location: ('tracker', 'wandb', 'mode').
     where = [str(part) for part in problem["loc"]]
-    if where[0] in ("optimizer", "metric", "tracker") and len(where) > 2:
+    if where[0] == "tracker" and len(where) > 2:
         where.pop(1)
-    if where[:2] == ["task", "schedule"] and len(where) > 3:
-        where.pop(2)
     key, kind, context = ".".join(where), problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
         return f"{key}: there is no such setting; remove it"

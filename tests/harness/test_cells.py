@@ -70,7 +70,7 @@ def test_a_scaled_gradient_has_neither_kernel_nor_direction() -> None:
             ("optimizer.nesterov=true", "optimizer.weight_decay=0"),
             "conv-weight_decay0-nesterovtrue",
         ),
-        (("task.schedule.every=2", "precision=bf16"), "conv-every2-bf16"),
+        (("schedule.every=2", "precision=bf16"), "conv-every2-bf16"),
         (("task=pascalvoc", "model.num_classes=19"), "conv-num_classes19"),
         (("task=spade-cityscapes", "scale=smoke"), "conv-smoke"),
         (("task=spade-cityscapes", "task.perceptual=/a/folder/vgg.pth"), "conv-perceptualvgg.pth"),
@@ -121,10 +121,10 @@ def test_what_is_reduced_or_substituted_is_labelled() -> None:
         "optimizer.weight_decay=0 (protocol: 0.0005)",
         "optimizer.momentum=0.5 (protocol: 0.9)",
     ]
-    (slower,) = jobs(("task=mnist-swap", "task.schedule.every=50", "task.schedule.factor=0.5"))
+    (slower,) = jobs(("task=mnist-swap", "schedule.every=50", "schedule.factor=0.5"))
     assert slower.resolved.labels == [
-        "task.schedule.every=50 (protocol: 40)",
-        "task.schedule.factor=0.5 (protocol: 0.2)",
+        "schedule.every=50 (protocol: 40)",
+        "schedule.factor=0.5 (protocol: 0.2)",
     ]
     (directed,) = jobs(("task=cifar10", "optimizer=LS", "optimizer.direction=output"))
     assert directed.resolved.labels == []

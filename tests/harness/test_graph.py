@@ -76,7 +76,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
         ("metric=sobolev",),
         ("metric=h0_norm",),
         ("metric=sobolev", "optimizer=adam"),
-        ("optimizer=LS", "task.schedule.every=2", "optimizer.reset_momentum=true"),
+        ("optimizer=LS", "schedule.every=2", "optimizer.reset_momentum=true"),
     ],
     ids=["sgd", "h0_norm", "adam", "reset"],
 )
@@ -279,7 +279,7 @@ def on_gpu(results: Path, *overrides: str) -> dict[str, Any]:
     [
         (*DIGITS, "metric=sobolev"),
         (*DIGITS, "metric=h0_norm", "optimizer=adam"),
-        (*DIGITS, "optimizer=LS", "task.schedule.every=2", "optimizer.reset_momentum=true"),
+        (*DIGITS, "optimizer=LS", "schedule.every=2", "optimizer.reset_momentum=true"),
         (*VGG, "metric=sobolev"),
         (*VGG, "metric=sobolev", "precision=bf16"),
     ],

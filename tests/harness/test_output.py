@@ -46,7 +46,7 @@ def test_closed_streams_stop_no_trial(tmp_path: Path) -> None:
         (("paths.results=/proc/none",), "paths.results=/proc/none: No such file or directory"),
         (("task.train_size=1.5",), "train_size=1.5: expected a whole number"),
         (("hydra.job.chdir=true",), "only hydra/launcher and those of hydra.launcher.* can be set"),
-        (("task=pascalvoc", "optimizer.reset_momentum=true"), "task.schedule.name=cosine has none"),
+        (("task=pascalvoc", "optimizer.reset_momentum=true"), "schedule=cosine has none"),
     ],
 )
 def test_what_would_not_run_is_refused(arguments: tuple[str, ...], why: str) -> None:

@@ -271,7 +271,7 @@ def test_of_a_diverged_trial_the_last_good_weights_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     def trained_until(epochs: int, name: str) -> dict[str, torch.Tensor]:
-        options = ("task.schedule.every=9", "checkpoint.keep=true", f"checkpoint.seconds={seconds}")
+        options = ("schedule.every=9", "checkpoint.keep=true", f"checkpoint.seconds={seconds}")
         folder = trained(tmp_path / name, f"task.epochs={epochs}", *options)
         assert sorted(path.name for path in folder.glob("checkpoint*")) == ["checkpoint.pt"]
         return dict(torch.load(folder / "checkpoint.pt")["model"])

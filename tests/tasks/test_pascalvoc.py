@@ -115,7 +115,7 @@ def test_as_in_the_paper_it_is_only_the_network_that_differs():
     assert (config.task.batch_size, config.task.epochs) == (2, 70)
     assert (config.optimizer.lr, config.optimizer.momentum) == (7e-3, 0.9)
     assert config.optimizer.weight_decay == 4e-5
-    assert (config.task.schedule.name, config.task.schedule.every) == ("cosine", 10)
+    assert (config.schedule.name, config.schedule.settings["every"]) == ("cosine", 10)
     assert (config.task.model_extra["crop"], config.model.model_extra["num_classes"]) == (512, 21)
     assert planned.resolved.labels == [
         "segmentation-models-pytorch's Unet, not the followed code's network"
