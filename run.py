@@ -3,6 +3,7 @@
     python run.py task=digits metric=sobolev
     python run.py -m task=cifar10 metric=sobolev 'trial=range(25)'
     python run.py experiment=fig6
+    python run.py --config-dir mine metric=heat      # choices of one's own: mine/metric/heat.yaml
 
 The command line is checked as a whole before anything runs. Complete trials are skipped and
 interrupted ones continued, so the same command, typed again, finishes what is left. Exit status:
@@ -34,9 +35,15 @@ def answer(cfg: DictConfig) -> None:
 
 def command_line(arguments: list[str]) -> int:
     """Check everything, run it, say what came of it."""
-    from chandir.harness import questions, sweep
+    from chandir.harness import folders, questions, sweep
     from chandir.harness.errors import UserError
 
+    typed = shlex.join(["python", "run.py", *arguments])
+    try:
+        arguments = folders.take(arguments)
+    except UserError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
     if questions.asked(arguments):
         try:
             questions.check(arguments)
@@ -47,7 +54,7 @@ def command_line(arguments: list[str]) -> int:
         return 0
 
     # As typed, for the record of every trial, in whatever process it runs.
-    os.environ["CHANDIR_COMMAND"] = shlex.join(["python", "run.py", *arguments])
+    os.environ["CHANDIR_COMMAND"] = typed
     try:
         jobs = sweep.prepare(arguments)
     except UserError as error:

@@ -207,11 +207,11 @@ def _refuse(override: Override, text: str) -> None:
                 raise UserError(
                     f"{key}={choice}: expected {one_of(options)}{nearest(choice, options)}"
                 )
+    elif key in MOVED:
+        raise UserError(f"{key} is {MOVED[key]} now: expected {MOVED[key]}=...")
     elif _fact(key) and "." in key:
         source = "task" if key in SHAPED else key.split(".")[0]
         raise UserError(f"{key} is not a setting: it follows from the choice of {source}=...")
-    elif key in MOVED:
-        raise UserError(f"{key} is {MOVED[key]} now: expected {MOVED[key]}=...")
     elif key not in settings():
         raise UserError(
             f"{key}: there is no such setting{nearest(key, settings() | set(groups()))}"

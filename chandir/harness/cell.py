@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from chandir.harness.resolve import Resolved, in_file, schedule_set, table_row, usual_schedule
-from chandir.harness.schema import Config, Row
+from chandir.harness.schema import Part
 
 # What cannot move a number, or is the trial itself. (device: numbers may differ in the last bits
 # between devices, but a sweep may continue on another machine; provenance records it. graphs: a
@@ -30,7 +30,7 @@ NOT_SCIENTIFIC = (
     "notes",
 )
 # What stands in a class's place in runs older than the open sets of parts, whose keys stay.
-FORMER = {
+FORMER: dict[str, dict[str, str | None]] = {
     "metric": {
         "chandir.harness.controls.MeanMatched": "chandir.H0",
         "chandir.harness.controls.NormMatched": "chandir.Sobolev",
@@ -78,65 +78,65 @@ def scientific(resolved: Resolved) -> dict[str, Any]:
 def name(resolved: Resolved) -> str:
     """Readable: ``convnet-sgd-b8-sobolev-output-conv``, and what differs from the defaults."""
     config = resolved.config
-    parts = [config.model.name, config.optimizer.name]
-    for part in (config.optimizer, config.metric):
-        if part is config.metric:
-            parts += [f"b{config.task.batch_size}", part.name]
-        shown = [part.settings.get(key) for key in ("direction", "scope")]
-        parts += [str(value) for value in shown if value is not None]
-    if config.data.name is not None:
-        parts.insert(0, config.data.name)
-    if config.scale.name != "paper":
-        parts.append(config.scale.name)
+    task, row = config.task, table_row(config)[0]
+    parts = [
+        *([config.data.name] if config.data.name is not None else []),
+        *(config.model.name, config.optimizer.name, *_axes(config.optimizer)),
+        *(f"b{task.batch_size}", config.metric.name, *_axes(config.metric)),
+        *_changed(_others(config.metric), in_file(config, "metric"), {}),
+        *([config.scale.name] if config.scale.name != "paper" else []),
+        *([config.schedule.name] if config.schedule.name != usual_schedule(task) else []),
+    ]
+    task_settings = {"epochs": task.epochs, "evaluate_every": task.evaluate_every}
+    task_settings |= task.model_extra or {}
+    scaled = task.scales.get(config.scale.name, {})
+    filled = {"epochs": row.epochs, "evaluate_every": 1} | scaled
     parts += [
-        re.sub(r"[^\w.+]+", "_", part, flags=re.ASCII)[:24].strip("_") for part in _changed(config)
+        *_changed(task_settings, in_file(config, "task"), filled),
+        *_changed({key: value for key, value, _ in schedule_set(config, row)}, {}, {}),
+        *_changed(
+            config.model.model_extra or {}, in_file(config, "model"), scaled.get("model", {})
+        ),
+        *_changed(_others(config.optimizer), in_file(config, "optimizer"), row.model_dump()),
+        *([config.precision] if config.precision != "fp32" else []),
+        *([config.data.source] if config.data.source != "real" else []),
     ]
     return "-".join(parts)[:LONGEST]
 
 
-def _changed(config: Config) -> Iterator[str]:
-    """What else a user set: ``lr0.2``, ``epochs3``, ``synthetic``."""
-    task, row = config.task, table_row(config)[0]
-    assert task.epochs is not None
-    extra = {"epochs": task.epochs, "evaluate_every": task.evaluate_every}
-    extra |= task.model_extra or {}
-    shown = ("direction", "scope")
-    metric, optimizer = (
-        {key: value for key, value in part.settings.items() if key not in shown}
-        for part in (config.metric, config.optimizer)
-    )
-    scaled = task.scales.get(config.scale.name, {})
-    # Set; in the file; where that is null, what fills it in.
-    if config.schedule.name != usual_schedule(task):
-        yield config.schedule.name
-    for settings, stated, filled in (
-        (extra, in_file(config, "task"), {"epochs": row.epochs, "evaluate_every": 1} | scaled),
-        (dict(_schedule(config, row)), {}, {}),
-        (metric, in_file(config, "metric"), {}),
-        (config.model.model_extra or {}, in_file(config, "model"), scaled.get("model", {})),
-        (optimizer, in_file(config, "optimizer"), row.model_dump()),
-    ):
-        for key, value in settings.items():
-            usual = filled.get(key) if stated.get(key) is None else stated[key]
-            if value != usual:
-                text = f"{value:g}" if isinstance(value, float) else Path(str(value)).name
-                yield f"{key}{text}".lower()
-    if config.precision != "fp32":
-        yield config.precision
-    if config.data.source != "real":
-        yield config.data.source
+def _axes(part: Part) -> list[str]:
+    """Along what a metric or LS acts, and where: always told."""
+    values = [part.settings.get(key) for key in ("direction", "scope")]
+    return [str(value) for value in values if value is not None]
 
 
-def _schedule(config: Config, row: Row) -> Iterator[tuple[str, Any]]:
-    for setting, value, _ in schedule_set(config, row):
-        yield setting, value
+def _others(part: Part) -> dict[str, Any]:
+    return {key: value for key, value in part.settings.items() if key not in ("direction", "scope")}
+
+
+def _changed(
+    settings: Mapping[str, Any], stated: Mapping[str, Any], filled: Mapping[str, Any]
+) -> Iterator[str]:
+    """What a user set, as ``lr0.2``.
+
+    Args:
+        settings: as they are.
+        stated: in their file.
+        filled: where the file has null, what fills it in.
+    """
+    for key, value in settings.items():
+        usual = filled.get(key) if stated.get(key) is None else stated[key]
+        if value != usual:
+            text = f"{value:g}" if isinstance(value, float) else Path(str(value)).name
+            text = re.sub(r"[^\w.+]+", "_", f"{key}{text}".lower(), flags=re.ASCII)
+            yield text[:24].strip("_")
 
 
 def home(resolved: Resolved) -> Path:
     """results/runs/<task>/<name>-<key>, which holds the cell's trials.
 
-    The key alone tells cells apart: a folder that has it is the cell's, whatever its name, for names
-    change as they get better to read.
+    The key alone tells cells apart: a folder that has it is the cell's, whatever its name, for
+    names change as they get better to read.
     """
     config, own = resolved.config, key(resolved)
     folder = Path(config.paths.results) / config.task.name

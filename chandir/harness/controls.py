@@ -7,8 +7,8 @@ a matched step answer two different questions:
   the mean, and enlarges every other one (weight decay included, as a learning rate does);
 - ``h0_norm``: the plain gradient times |A f| / |f|, per tensor and step, which matches the norm.
 
-They stand in a metric's place without being one: a class with ``install(optimizer, network)``, which
-is called before the first step.
+They stand in a metric's place without being one: a class with ``install(optimizer, network)``,
+which is called before the first step.
 """
 
 from __future__ import annotations

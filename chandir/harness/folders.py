@@ -1,6 +1,7 @@
 """Where configuration files are: ``conf``, and folders of a user's own beside it.
 
-A folder of one's own is laid out like ``conf``: ``metric/heat.yaml`` makes ``metric=heat`` a choice.
+A folder of one's own is laid out like ``conf``: ``metric/heat.yaml`` makes ``metric=heat`` one
+more choice.
 ``run.py --config-dir FOLDER`` names one, the variable CHANDIR_CONF several, separated as in PATH.
 Python finds modules in it, so that ``_target_: heat.Heat`` is the class of ``FOLDER/heat.py``.
 """

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 
 import chandir
 from chandir.harness import parts, schedules
-from chandir.harness.errors import UserError
+from chandir.harness.errors import UserError, one_of
 from chandir.harness.schema import Config, Direction, Metric, Scope
 from chandir.harness.schema import Optimizer as Settings
 
@@ -49,7 +48,8 @@ class LS(SGD):
 def build(config: Config, network: nn.Module, player: str) -> Optimizer:
     """The optimizer of one network; the metric rewrites its gradients before each step.
 
-    Order in a step: metric, what the optimizer itself installs (LS), weight decay, momentum, update.
+    Order in a step: metric, what the optimizer itself installs (LS), weight decay, momentum,
+    update.
 
     Args:
         config: the trial's.
@@ -80,8 +80,11 @@ def metric_of(settings: Metric) -> Any:
     if isinstance(made, chandir.Metric):
         for key in ("direction", "scope"):
             if getattr(settings, key) is None and not isinstance(made, chandir.H0):
+                is_null = key in settings.settings
+                expected = one_of(get_args({"direction": Direction, "scope": Scope}[key]))
                 raise UserError(
-                    f"metric.{key}: missing; the file of metric={settings.name} has to give it"
+                    f"metric.{key}{'=null' if is_null else ': missing'}: expected {expected}"
+                    f"{'' if is_null else f' in the file of metric={settings.name}'}"
                 )
     elif not callable(getattr(made, "install", None)):
         raise UserError(
@@ -180,7 +183,9 @@ def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
     optimizer.load_state_dict(state | {"param_groups": groups})
 
 
-def begin_epoch(optimizers: Mapping[str, Optimizer], config: Config, epoch: int) -> dict[str, float]:
+def begin_epoch(
+    optimizers: Mapping[str, Optimizer], config: Config, epoch: int
+) -> dict[str, float]:
     """Set what the schedule says of the epoch; forget momentum at a drop, if the setting says so.
 
     Returns:
@@ -192,7 +197,7 @@ def begin_epoch(optimizers: Mapping[str, Optimizer], config: Config, epoch: int)
         base = _rate(config.optimizer, player)
         for group in optimizer.param_groups:
             group.update(schedules.rates(config, group["base"])[epoch - 1])
-        rates = [each["lr"] for each in schedules.rates(config, base)[: epoch]]
+        rates = [each["lr"] for each in schedules.rates(config, base)[:epoch]]
         if config.optimizer.reset_momentum and rates[-2:] != rates[-1:] * 2 and epoch > 1:
             optimizer.state.clear()
         logged["lr" if len(optimizers) == 1 else f"lr_{player}"] = rates[-1]

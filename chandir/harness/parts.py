@@ -1,4 +1,4 @@
-"""Parts: what an option's file names by ``_target_``, a class anywhere importable, and its settings.
+"""Parts: what an option's file names by ``_target_``, a class anywhere importable, and settings.
 
 Which settings a part has follows from the signature of its class, their types from the annotations,
 and their ranges from ``Annotated`` types, from the class's own ValueErrors, and from what 32-bit
@@ -21,7 +21,7 @@ from pydantic.errors import PydanticUserError
 from chandir.harness import folders, limits
 from chandir.harness.errors import UserError, nearest, one_of
 from chandir.harness.schema import BelowOne, NotNegative, Part
-from chandir.harness.wording import sentence
+from chandir.harness.wording import as_typed, sentence
 
 # Settings that mean the same in every optimizer, whether or not its class says what they may be.
 USUAL_RANGES: dict[str, Any] = {
@@ -57,10 +57,15 @@ def load(group: str, part: Part) -> Any:
 def _load(target: str) -> Any:
     folders.importable()
     module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name)
+    made = getattr(import_module(module), name)
+    if not callable(made):
+        raise AttributeError(f"{name} is no class")
+    return made
 
 
-def checked(group: str, part: Part, own: frozenset[str], first: int, file: Mapping[str, Any]) -> Part:
+def checked(
+    group: str, part: Part, own: frozenset[str], first: int, file: Mapping[str, Any]
+) -> Part:
     """A part whose settings have the types of its class's signature.
 
     Args:
@@ -86,7 +91,9 @@ def checked(group: str, part: Part, own: frozenset[str], first: int, file: Mappi
             )
     for key, parameter in named.items():
         if parameter.default is parameter.empty and key not in settings and key not in own:
-            raise UserError(f"{group}.{key}: missing; the file of {group}={part.name} has to give it")
+            raise UserError(
+                f"{group}.{key}: missing; the file of {group}={part.name} has to give it"
+            )
     hints = _hints(part.target)
     for key in settings.keys() - own:
         usual = USUAL_RANGES.get(key) if group == "optimizer" else None
@@ -96,8 +103,9 @@ def checked(group: str, part: Part, own: frozenset[str], first: int, file: Mappi
 
 def signature(group: str, part: Part) -> list[inspect.Parameter]:
     """The parameters of a part's class, in order."""
+    made = load(group, part)
     try:
-        return list(inspect.signature(load(group, part)).parameters.values())
+        return list(inspect.signature(made).parameters.values())
     except (TypeError, ValueError):
         raise UserError(f"{group}={part.name}: expected _target_ to be a class") from None
 
@@ -117,15 +125,15 @@ def _checked(group: str, key: str, value: Any, kind: Any, usual: Any) -> Any:
     """A value of the type, or of the file's where the signature tells none; lists stay lists."""
     try:
         if kind is None:
-            number = isinstance(value, int) and not isinstance(value, bool)
-            value = float(value) if number and isinstance(usual, float) else value
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            value = float(value) if whole and isinstance(usual, float) else value
         else:
             value = _validated(kind, value)
         _held(group, value)
     except ValidationError as error:
-        problem = dict(error.errors()[0])
+        problem = error.errors()[0]
         at = [part for part in problem["loc"] if isinstance(part, int)]
-        raise UserError(sentence(problem | {"loc": (group, key, *at)})) from None
+        raise UserError(sentence({**problem, "loc": (group, key, *at)})) from None
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -136,10 +144,10 @@ def _validated(kind: Any, value: Any) -> Any:
         return value
     try:
         return adapter.validate_python(value)
-    except ValidationError:
-        if not isinstance(value, list):
+    except ValidationError as error:
+        if not isinstance(value, list) or error.errors()[0]["type"] != "tuple_type":
             raise
-        return adapter.validate_python(tuple(value))
+        return adapter.validate_python(tuple(value))  # what YAML has no other word for
 
 
 @cache
@@ -149,10 +157,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def _held(group: str, value: Any) -> None:
     """Hold every number in a value to what 32-bit ones can be computed with."""
-    if isinstance(value, list | tuple):
-        for each in value:
-            _held(group, each)
-    elif isinstance(value, float):
+    for each in value if isinstance(value, list | tuple) else ():
+        _held(group, each)
+    if isinstance(value, float):
         _finite(group).validate_python(value)
 
 
@@ -190,8 +197,10 @@ def make(group: str, part: Part, *given: Any, **more: Any) -> Any:
 
 
 def _named(group: str, part: Part, message: str) -> str:
-    """A class's reason, with the setting as a user types it: ``Sobolev(lam=0.0)`` is metric.lam=0.0."""
+    """A class's reason, with the setting as a user types it: Sobolev(lam=0.0) is metric.lam=0."""
     one = re.match(r"\w+\((\w+)=([^,=()]*)\): ", message)
     if one and one[1] in part.settings:
-        return f"{group}.{one[1]}={one[2]}: {message[one.end():]}"
+        value = part.settings[one[1]]
+        shown = f"{value:g}" if isinstance(value, float) else as_typed(value)
+        return f"{group}.{one[1]}={shown}: {message[one.end() :]}"
     return f"{group}={part.name}: {message}"

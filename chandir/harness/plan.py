@@ -130,7 +130,9 @@ def _chosen(choices: tuple[str, ...]) -> DictConfig:
 def _explain(overrides: Sequence[str], error: Exception) -> str:
     """Which key has no effect with the options chosen, and which option it belongs to."""
     named = [item for item in overrides if item.partition("=")[0] in groups()]
-    chosen = compose("config", [*searched(), *named], return_hydra_config=True).hydra.runtime.choices
+    chosen = compose(
+        "config", [*searched(), *named], return_hydra_config=True
+    ).hydra.runtime.choices
     for item in overrides:
         for group, options in owners(item.partition("=")[0]).items():
             if item.startswith(f"{group}.") and chosen.get(group) not in options:

@@ -10,10 +10,11 @@ import subprocess
 import time
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
+from chandir.harness import folders
 from chandir.harness.numerics import kind, numerics
 from chandir.harness.schema import Config
 
@@ -23,7 +24,7 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 # The harness's others: how trials are asked for, started, watched, claimed and written down.
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
-    *("attempt", "launch", "launchers", "limits", "questions", "environment"),
+    *("attempt", "launch", "launchers", "limits", "questions", "environment", "folders"),
     *("outcomes", "silence", "host"),
     *("files", "output", "record", "provenance", "numerics", "progress"),
     *("summary", "tracker", "mirror", "wording"),
@@ -57,8 +58,8 @@ def provenance(config: Config, device: Any, checksum: str, lanes: int = 1) -> di
     }
     return {
         **commit(),
-        "sources": sources(config.task.target, config.model.target),
-        "versions": versions(),
+        "sources": sources(*targets(config)),
+        "versions": versions() | installed(targets(config)),
         "device": described,
         "machine": kind(described, numerics()),
         "numerics": numerics(),
@@ -109,27 +110,42 @@ def _git(*arguments: str) -> str:
     return done.stdout
 
 
+def targets(config: Config) -> tuple[str, ...]:
+    """The classes that a trial is made of."""
+    made = (config.task, config.model, config.metric, config.optimizer, config.schedule)
+    return tuple(part.target for part in made)
+
+
 @cache
 def sources(*targets: str) -> dict[str, str]:
     """SHA-256 (16 digits) of every file that can move a number.
 
     Args:
-        targets: ``_target_`` of the task and of the network; what they import of ours counts too.
+        targets: ``_target_`` of what a trial is made of. Modules of this project and of the user's
+            own folders count with what they import of there; of an installed package, the version
+            is among `versions`.
     """
     paths = {path for pattern in SOURCES for path in ROOT.glob(pattern)}
     paths = {path for path in paths if path.stem not in HARMLESS}
     for target in targets:
         paths |= _imported(target.rpartition(".")[0], set())
     return {
-        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in sorted(paths)
+        _named(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(paths)
     }
 
 
+def _named(path: Path) -> str:
+    """A source's path below the folder that Python finds it in: no folder of the machine's."""
+    below = next(root for root in folders.roots() if path.is_relative_to(root))
+    return path.relative_to(below).as_posix()
+
+
 def _imported(module: str, seen: set[Path]) -> set[Path]:
-    """A module of ``tasks`` or ``models``, and those that it imports."""
-    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-    if module.partition(".")[0] not in ("tasks", "models") or path in seen or not path.exists():
+    """A module, and those that it imports, but for installed packages and ``chandir`` itself."""
+    places = [root.joinpath(*module.split(".")) for root in folders.roots()]
+    files = [p for at in places for p in (at.with_suffix(".py"), at / "__init__.py")]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None or path in seen or module.partition(".")[0] == "chandir":
         return seen
     seen.add(path)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -154,6 +170,18 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def installed(targets: tuple[str, ...]) -> dict[str, str]:
+    """Versions of the packages, beside the usual ones, that a trial's classes come from."""
+    tops = {target.partition(".")[0] for target in targets}
+    ours = {path.name for root in folders.roots() for path in root.iterdir()}
+    tops -= {name.removesuffix(".py") for name in ours} | {"torch", "torchvision"}
+    if not tops:
+        return {}
+    owners = packages_distributions()
+    return {name: version(name) for top in sorted(tops) for name in owners.get(top, [])}
 
 
 @cache

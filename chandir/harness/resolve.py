@@ -6,7 +6,6 @@ from the scale; what a user sets wins. The result holds no null that a number de
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -108,8 +107,8 @@ def resolve(composed: dict[str, Any]) -> Resolved:
 def _filled(config: Config, row: Row, epochs: int) -> dict[str, Any]:
     """The schedule's settings, with what is null in its file filled in.
 
-    First from the task, then ``every`` of a step from Table 1, then from the class's own default;
-    else it is the number of epochs.
+    First from the task, then ``every`` of a step from Table 1; else it is the number of epochs, but
+    where the class has a default that is a fraction.
     """
     settings = config.schedule.settings
     known = dict(config.task.schedules.get(config.schedule.name, {}))
@@ -117,8 +116,8 @@ def _filled(config: Config, row: Row, epochs: int) -> dict[str, Any]:
         known["every"] = every(row, epochs)
     own = {p.name: p.default for p in parts.signature("schedule", config.schedule)}
     for key in [key for key, value in settings.items() if value is None]:
-        usual = own.get(key, inspect.Parameter.empty)
-        settings[key] = known.get(key, epochs if usual in (inspect.Parameter.empty, None) else usual)
+        usual = own.get(key)
+        settings[key] = known.get(key, usual if isinstance(usual, float) else epochs)
     return settings
 
 
@@ -195,6 +194,7 @@ def in_file(config: Config, group: str) -> dict[str, Any]:
 
 def every(row: Row, epochs: int) -> int:
     """Epochs between two drops of the rate: the row's, in proportion to the epochs that are run."""
+    assert row.every is not None
     return max(1, round(row.every * epochs / row.epochs))
 
 

@@ -94,9 +94,7 @@ class _Hyper(_Schedule):
 
 
 @lru_cache(maxsize=256)
-def _rates(
-    named: _Schedule, hyper: _Hyper, epochs: int, base: float
-) -> tuple[dict[str, Any], ...]:
+def _rates(named: _Schedule, hyper: _Hyper, epochs: int, base: float) -> tuple[dict[str, Any], ...]:
     schedule = named.schedule
     kind = parts.load("schedule", schedule)
     parameter = torch.nn.Parameter(torch.zeros(1))

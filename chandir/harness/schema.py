@@ -86,8 +86,7 @@ class Optimizer(Part):
 class Schedule(Part):
     """A torch scheduler, stepped after each epoch.
 
-    What is null follows from the task, from Table 1, from the class's own default, or is the number
-    of epochs.
+    What is null in its file follows from the task or from Table 1, or is the number of epochs.
     """
 
 

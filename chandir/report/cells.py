@@ -13,7 +13,15 @@ from typing import Any
 from chandir.report.runs import Trial
 
 # What a setting consists of besides the metric, the code and the data.
-_SETTING = ("task", "model", "optimizer", "scale", "data", "precision", "determinism", "threads")
+_SETTING = (
+    *("task", "model", "optimizer", "schedule", "scale", "data", "precision", "determinism"),
+    "threads",
+)
+
+# What the metrics' files say, for runs older than a configuration that holds it.
+BEFORE: Mapping[str, Any] = {
+    "direction": "output", "scope": "conv", "lam": 1, "weight": 1, "h0_scale": 1,
+}  # fmt: skip
 
 # Where the data lie and whether they were verified moves no number that the checksum would miss.
 _UNSCIENTIFIC = ("data.root", "data.verify")
@@ -81,17 +89,13 @@ class Cell:
 
     @property
     def baseline(self) -> bool:
-        """Whether this is the plain gradient, whatever it is called."""
-        metric = self.config["metric"]
-        return (
-            metric["name"] == "h0"
-            or (metric["name"] == "h0_lambda" and metric.get("lam") == 0)
-            or (
-                metric["name"] == "sobolev"
-                and metric.get("weight") == 0
-                and metric.get("h0_scale", 1) == 1
-            )
-        )
+        """Whether this is the plain gradient, to which a trial's canonical form gives this name."""
+        return bool(self.config["metric"]["name"] == "h0")
+
+    @property
+    def usual(self) -> Mapping[str, Any]:
+        """The metric's settings as its file has them."""
+        return (self.config.get("stated") or {}).get("metric") or BEFORE
 
     @cached_property
     def setting(self) -> Mapping[str, Any]:

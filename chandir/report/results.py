@@ -94,7 +94,12 @@ def _record(row: Row) -> dict[str, object]:
         "setting": row.setting.name,
         "metric": metric["name"],
     }
-    record |= {key: metric.get(key) for key in ("direction", "scope", "lam", "weight", "h0_scale")}
+    shown = ("direction", "scope", "lam", "weight", "h0_scale")
+    record |= {key: metric.get(key) for key in shown}
+    others = {
+        key: value for key, value in metric.items() if key not in ("_target_", "name", *shown)
+    }
+    record["other_settings"] = "; ".join(f"{key}={value}" for key, value in others.items())
     record |= {key: row.cell.score.get(key) for key in ("name", "better", "unit")}
     record["score"] = record.pop("name")
     record |= {"planned": row.planned} | {state: counts[state] for state in _STATES}

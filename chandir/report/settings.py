@@ -9,11 +9,6 @@ from typing import Any
 
 from chandir.report.cells import Cell
 
-# A metric's defaults.
-DEFAULTS: Mapping[str, Any] = {
-    "direction": "output", "scope": "conv", "lam": 1, "weight": 1, "h0_scale": 1,
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -48,11 +43,11 @@ class Setting:
         like = [c.config["metric"] for c in self.cells if not c.baseline]
         like = [other for other in like if other["name"] == metric["name"]]
         parts = [str(metric["name"])]
-        for key, default in DEFAULTS.items():
+        for key in _settings(metric):
             value = metric.get(key)
             varies = any(other.get(key) != value for other in like)
-            if value is not None and (varies or value != default):
-                parts.append(str(value) if isinstance(value, str) else f"{key} {value:g}")
+            if value is not None and (varies or value != cell.usual.get(key, value)):
+                parts.append(_shown(key, value))
         return ", ".join(parts)
 
     @property
@@ -112,5 +107,20 @@ def _natural(setting: Setting) -> tuple[Any, ...]:
 def _order(cell: Cell) -> tuple[Any, ...]:
     metric = cell.config["metric"]
     name = metric["name"] if not cell.baseline else ""
-    numbers = [float(metric.get(key) or 0) for key in ("lam", "weight", "h0_scale")]
-    return (name, *(str(metric.get(key)) for key in ("direction", "scope")), *numbers)
+    others = [metric[key] for key in _settings(metric) if key not in ("direction", "scope")]
+    numbers = [float(value) if isinstance(value, int | float) else 0.0 for value in others]
+    texts = [str(value) for value in others if not isinstance(value, int | float)]
+    return (name, *(str(metric.get(key)) for key in ("direction", "scope")), numbers, texts)
+
+
+def _settings(metric: Mapping[str, Any]) -> list[str]:
+    """A metric's settings: direction and scope, then its own, as configured."""
+    first = [key for key in ("direction", "scope") if key in metric]
+    return [*first, *(key for key in metric if key not in ("_target_", "name", *first))]
+
+
+def _shown(key: str, value: Any) -> str:
+    if key in ("direction", "scope"):
+        return str(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{key} {value:g}" if number else f"{key} {value}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import pytest
 import torch
 from torch import nn
 
 import chandir
-from chandir.harness.optimizers import begin_epoch, build, rate, restore
+from chandir.harness import cell, parts
+from chandir.harness.errors import UserError
+from chandir.harness.optimizers import begin_epoch, build, restore
 from chandir.harness.plan import jobs
-from chandir.harness.schema import Built, Config, Constant, Cosine, Step
+from chandir.harness.schedules import rates
+from chandir.harness.schema import Config
 
 
 def config_of(*arguments: str) -> Config:
@@ -60,16 +62,6 @@ def test_the_metric_acts_before_weight_decay_and_momentum() -> None:
     assert same(stepped(config_of("metric=sobolev")), expected)
 
 
-def test_a_metric_that_nothing_attaches_is_refused() -> None:
-    class Heat(Built):
-        name: Literal["heat"]  # type: ignore[assignment]
-
-    heat = Heat.model_construct(name="heat")
-    assert build(config_of("metric=h0"), network(), "model")
-    with pytest.raises(TypeError, match="metric=heat: nothing attaches it"):
-        build(config_of("metric=h0").model_copy(update={"metric": heat}), network(), "model")
-
-
 def test_ls_smooths_every_tensor_rasterized_after_the_metric() -> None:
     def rewrite(model: nn.Module) -> None:
         chandir.apply_(model, chandir.H0Lambda(2.0))
@@ -106,24 +98,68 @@ def test_the_norm_control_has_the_metrics_norm_and_the_plain_direction() -> None
 @pytest.mark.parametrize(
     ("schedule", "epoch", "factor"),
     [
-        (Step(name="step", every=40, factor=0.1), 40, 1.0),
-        (Step(name="step", every=40, factor=0.1), 41, 0.1),
-        (Step(name="step", every=40, factor=0.1), 240, 1e-5),
-        (Cosine(name="cosine", every=10), 1, 1.0),
-        (Cosine(name="cosine", every=10), 6, 0.5),
-        (Cosine(name="cosine", every=10), 11, 1.0),
-        (Cosine(name="cosine", every=10), 10, (1 + math.cos(0.9 * math.pi)) / 2),
-        (Constant(name="constant"), 99, 1.0),
+        ("step schedule.every=40 schedule.factor=0.1", 40, 1.0),
+        ("step schedule.every=40 schedule.factor=0.1", 41, 0.1),
+        ("step schedule.every=40 schedule.factor=0.1", 240, 1e-5),
+        ("cosine schedule.every=10", 1, 1.0),
+        ("cosine schedule.every=10", 6, 0.5),
+        ("cosine schedule.every=10", 11, 1.0),
+        ("cosine schedule.every=10", 10, (1 + math.cos(0.9 * math.pi)) / 2),
+        ("cosine", 121, 0.5),
+        ("constant", 99, 1.0),
+        ("exponential schedule.gamma=0.9", 4, 0.9**3),
+        ("linear", 121, 0.5),
+        ("linear schedule.total_iters=10 schedule.end_factor=0.2", 200, 0.2),
     ],
 )
-def test_schedules(schedule: object, epoch: int, factor: float) -> None:
-    assert rate(schedule, epoch) == pytest.approx(factor, rel=1e-12)
+def test_schedules(schedule: str, epoch: int, factor: float) -> None:
+    config = config_of("task=cifar10", "task.epochs=240", *f"schedule={schedule}".split())
+    assert rates(config, 0.5)[epoch - 1] == {"lr": pytest.approx(0.5 * factor, rel=1e-9)}
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine", "onecycle", "linear"])
+def test_an_epochs_rate_is_that_of_torchs_own_scheduler(schedule: str) -> None:
+    config = config_of("task.epochs=7", f"schedule={schedule}")
+    optimizer = build(config, network(), "model")
+    scheduler = parts.make("schedule", config.schedule, optimizer)
+    played = build(config, network(), "model")
+    for epoch in range(1, 8):
+        begin_epoch({"model": played}, config, epoch)
+        for key in ("lr", "momentum"):
+            assert played.param_groups[0][key] == optimizer.param_groups[0][key]
+        if epoch < 7:
+            optimizer.step()
+            scheduler.step()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("schedule=exponential", "schedule.gamma=3", "task.epochs=1000"), "the rate of epoch"),
+        (("schedule=onecycle", "schedule.total_steps=3"), "ends after epoch . of 20"),
+        (("schedule=linear", "schedule.start_factor=0"), "schedule=linear: Starting"),
+        (("schedule=linear", "schedule.total_iters=x"), "schedule.total_iters=x: expected"),
+        (("schedule=cosine", "optimizer.reset_momentum=true"), "schedule=cosine has none"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        jobs(arguments)
 
 
 def test_the_schedule_shrinks_with_the_epochs() -> None:
-    full = config_of("task=cifar10").task.schedule
-    short = config_of("task=cifar10", "task.epochs=12").task.schedule
-    assert (full.every, short.every) == (40, 2)
+    full = config_of("task=cifar10").schedule.settings
+    short = config_of("task=cifar10", "task.epochs=12").schedule.settings
+    assert (full["every"], short["every"]) == (40, 2)
+    assert (full["factor"], config_of("task=digits").schedule.settings["factor"]) == (0.1, 0.2)
+
+
+def test_what_the_schedule_is_stands_in_names_and_labels() -> None:
+    (usual,) = jobs(("task=cifar10",))
+    (other,) = jobs(("task=cifar10", "schedule=cosine", "schedule.every=30"))
+    assert "cosine-every30" in cell.name(other.resolved)
+    assert "schedule cosine (protocol: step)" in other.resolved.labels
+    assert not [label for label in usual.resolved.labels if "schedule" in label]
 
 
 def test_momentum_is_forgotten_at_a_drop_if_asked_for() -> None:

@@ -151,8 +151,10 @@ def _reading(curves: Sequence[Curve]) -> str:
 
 
 def _plain(row: Row) -> bool:
-    """Whether the metric has the paper's own numbers."""
+    """Whether the metric has its file's own numbers, which are the paper's."""
     metric = row.cell.config["metric"]
+    varied = ("direction", "scope")
     return row.cell.baseline or all(
-        metric.get(key, 1) == 1 for key in ("lam", "weight", "h0_scale")
+        metric.get(key) == value
+        for key, value in row.cell.usual.items() if key in metric and key not in varied
     )  # fmt: skip

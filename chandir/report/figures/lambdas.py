@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chandir.report.cells import BEFORE
 from chandir.report.figures.scores import footer
 from chandir.report.figures.style import (
     INK,
@@ -20,7 +21,6 @@ from chandir.report.figures.style import (
     save,
 )
 from chandir.report.rows import Row, score_name
-from chandir.report.settings import DEFAULTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,6 +53,9 @@ def sweeps(rows: Sequence[Row]) -> list[Sweep]:
         families: dict[str, dict[float, Row]] = {}
         for row in rows:
             config = row.cell.config["metric"]
+            numbers = [config.get(key, 1) for key in ("lam", "weight", "h0_scale")]
+            if not all(isinstance(number, int | float) for number in numbers):
+                continue  # another metric of this name
             if config["name"] == metric and row.cell.complete and not row.cell.baseline:
                 name = _name(config, swept)
                 families.setdefault(name, {})[float(config.get(swept, 1))] = row
@@ -114,7 +117,7 @@ def _panel(rows: Sequence[Row], panels: Sequence[Sequence[Row]]) -> str:
 
 def _name(metric: Mapping[str, Any], swept: str) -> str:
     words = [f"{metric['name']} (λ = {swept})"]
-    for key, default in DEFAULTS.items():
+    for key, default in BEFORE.items():
         value = metric.get(key, default)
         if key != swept and value != default:
             words.append(str(value) if isinstance(value, str) else f"{key} {value:g}")
