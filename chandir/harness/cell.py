@@ -55,7 +55,7 @@ def scientific(resolved: Resolved) -> dict[str, Any]:
 def name(resolved: Resolved) -> str:
     """Readable: ``convnet-sgd-b8-sobolev-output-conv``, and what differs from the defaults."""
     config = resolved.config
-    parts = [config.model.name, config.optimizer.name, f"b{config.task.batch_size}"]
+    parts = [_network(config), config.optimizer.name, f"b{config.task.batch_size}"]
     metric = config.metric.model_dump()
     parts.append(metric["name"])
     if metric["name"] != "h0":
@@ -72,10 +72,19 @@ def name(resolved: Resolved) -> str:
         parts.insert(0, config.data.name)
     if config.scale.name != "paper":
         parts.append(config.scale.name)
-    parts += [
-        re.sub(r"[^\w.+]+", "_", part, flags=re.ASCII)[:24].strip("_") for part in _changed(config)
-    ]
+    parts += [_plain(part) for part in _changed(config)]
     return "-".join(parts)[:LONGEST]
+
+
+def _network(config: Config) -> str:
+    """``resnet56``; with the name that a network has elsewhere: ``torchvision-vit_b_16``."""
+    arch = (config.model.model_extra or {}).get("arch")
+    return config.model.name if arch is None else f"{config.model.name}-{_plain(str(arch))}"
+
+
+def _plain(text: str) -> str:
+    """What a file's name may hold of it."""
+    return re.sub(r"[^\w.+]+", "_", text, flags=re.ASCII)[:24].strip("_")
 
 
 def _changed(config: Config) -> Iterator[str]:
@@ -99,7 +108,7 @@ def _changed(config: Config) -> Iterator[str]:
     ):
         for key, value in settings.items():
             usual = filled.get(key) if stated.get(key) is None else stated[key]
-            if value != usual:
+            if value != usual and key != "arch":  # it is in the network's name
                 text = f"{value:g}" if isinstance(value, float) else Path(str(value)).name
                 yield f"{key}{text}".lower()
     if config.precision != "fp32":
