@@ -131,11 +131,14 @@ def test_every_configuration_choice_builds_its_task_and_network() -> None:
     from chandir.harness import data
     from chandir.harness.plan import jobs
 
-    others = {"unet-r50": "pascalvoc", "spade": "spade-cityscapes"}  # do not suit the digits
+    needs = {
+        "unet-r50": ("task=pascalvoc",),
+        "spade": ("task=spade-cityscapes",),
+        "folder": ("data.source=synthetic",),  # counts the images that it is given
+    }
     for group in ("task", "model", "optimizer", "metric", "scale", "tracker"):
         for path in files(f"conf/{group}/*.yaml"):
-            task_of = (f"task={others[path.stem]}",) if path.stem in others else ()
-            (job,) = jobs((f"{group}={path.stem}", *task_of))
+            (job,) = jobs((f"{group}={path.stem}", *needs.get(path.stem, ())))
             task = data.build(job.resolved.config)
             assert task.score["name"].startswith("test_")
 

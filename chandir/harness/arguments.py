@@ -107,8 +107,8 @@ def _fact(key: str) -> bool:
     """What a file states about itself: which choice it is, how it is built, Table 1."""
     leaf = key.rsplit(".", 1)[-1]
     named = leaf == "name" and key != "data.name"
-    facts = any(key == fact or key.startswith(f"{fact}.") for fact in FACTS)
-    return named or leaf == "_target_" or key.startswith("experiment.") or facts
+    below = any(key == fact or key.startswith(f"{fact}.") for fact in FACTS)
+    return named or below or leaf == "_target_" or key.startswith("experiment.")
 
 
 def _flatten(tree: Any, prefix: str = "") -> Iterator[str]:

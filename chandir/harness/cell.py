@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir.harness.resolve import Resolved, in_file, schedule_set, table_row, usual_schedule
-from chandir.harness.schema import Part
+from chandir.harness.schema import Config, Part
 
 # What cannot move a number, or is the trial itself. (device: numbers may differ in the last bits
 # between devices, but a sweep may continue on another machine; provenance records it. graphs: a
@@ -81,7 +81,7 @@ def name(resolved: Resolved) -> str:
     task, row = config.task, table_row(config)[0]
     parts = [
         *([config.data.name] if config.data.name is not None else []),
-        *(config.model.name, config.optimizer.name, *_axes(config.optimizer)),
+        *(_network(config), config.optimizer.name, *_axes(config.optimizer)),
         *(f"b{task.batch_size}", config.metric.name, *_axes(config.metric)),
         *_changed(_others(config.metric), in_file(config, "metric"), {}),
         *([config.scale.name] if config.scale.name != "paper" else []),
@@ -91,17 +91,27 @@ def name(resolved: Resolved) -> str:
     task_settings |= task.model_extra or {}
     scaled = task.scales.get(config.scale.name, {})
     filled = {"epochs": row.epochs, "evaluate_every": 1} | scaled
+    network = {k: v for k, v in (config.model.model_extra or {}).items() if k != "arch"}
     parts += [
         *_changed(task_settings, in_file(config, "task"), filled),
         *_changed({key: value for key, value, _ in schedule_set(config, row)}, {}, {}),
-        *_changed(
-            config.model.model_extra or {}, in_file(config, "model"), scaled.get("model", {})
-        ),
+        *_changed(network, in_file(config, "model"), scaled.get("model", {})),
         *_changed(_others(config.optimizer), in_file(config, "optimizer"), row.model_dump()),
         *([config.precision] if config.precision != "fp32" else []),
         *([config.data.source] if config.data.source != "real" else []),
     ]
     return "-".join(parts)[:LONGEST]
+
+
+def _network(config: Config) -> str:
+    """``resnet56``; with the name that a network has elsewhere: ``torchvision-vit_b_16``."""
+    arch = (config.model.model_extra or {}).get("arch")
+    return config.model.name if arch is None else f"{config.model.name}-{_plain(str(arch))}"
+
+
+def _plain(text: str) -> str:
+    """What a file's name may hold of it."""
+    return re.sub(r"[^\w.+]+", "_", text, flags=re.ASCII)[:24].strip("_")
 
 
 def _axes(part: Part) -> list[str]:
@@ -128,8 +138,7 @@ def _changed(
         usual = filled.get(key) if stated.get(key) is None else stated[key]
         if value != usual:
             text = f"{value:g}" if isinstance(value, float) else Path(str(value)).name
-            text = re.sub(r"[^\w.+]+", "_", f"{key}{text}".lower(), flags=re.ASCII)
-            yield text[:24].strip("_")
+            yield _plain(f"{key}{text}".lower())
 
 
 def home(resolved: Resolved) -> Path:

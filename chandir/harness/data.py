@@ -82,18 +82,17 @@ def check_network(config: Config) -> None:
     """Build the network and, if it is to tell classes, show it one black image of the task's shape.
 
     Raises:
-        UserError: for a setting that its constructor refuses, images that it cannot take, or fewer
-            outputs than classes.
+        UserError: for a setting that its constructor refuses, images that it cannot take, fewer
+            outputs than classes, or a batch of one image that it cannot be trained on.
     """
     model, shape = build_model(config).eval(), config.task.shape
     if config.model.makes != "classes":
         return
     where = f"model={config.model.name} on task={config.task.name}"
+    image = torch.zeros(1, shape["channels"], shape["size"], shape["size"])
     try:
         with torch.no_grad():
-            outputs = model(torch.zeros(1, shape["channels"], shape["size"], shape["size"])).shape[
-                1
-            ]
+            outputs = model(image).shape[1]
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{where}: {error}") from None
     if outputs < shape["classes"]:
@@ -101,6 +100,25 @@ def check_network(config: Config) -> None:
             f"{where} has {outputs} outputs: expected at least the {shape['classes']} classes; "
             "leave model.num_classes out"
         )
+    if _leaves_one(config):
+        try:
+            with torch.no_grad():
+                model.train()(image)
+        except (ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{where}, task.batch_size={config.task.batch_size}: an epoch has a batch of one "
+                f"image, on which it cannot be trained ({error}): expected two or more; take "
+                "another task.batch_size, or larger images"
+            ) from None
+
+
+def _leaves_one(config: Config) -> bool:
+    """Whether some batch of an epoch has one image: batch norm may then see one value a channel."""
+    samples = (config.task.model_extra or {}).get("train_size") or config.task.shape["samples"]
+    size = config.task.batch_size
+    assert size is not None
+    rest = 0 if config.task.shape.get("drop_last") else samples % size
+    return 1 in (size, rest)
 
 
 def check_batch(config: Config, task: LoadedTask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,14 +12,18 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from chandir.harness import cell
 from chandir.harness.arguments import MOST, expand, groups, owners, parse, read, stated
 from chandir.harness.errors import UserError, one_of
+from chandir.harness.files import to_json
 from chandir.harness.folders import CONF, searched
 from chandir.harness.resolve import Resolved, resolve
+
+TARGET = "_target_"  # Hydra's name for what is to be called
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +108,8 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
     """The plain dictionary that Hydra composes; call it where Hydra is initialised.
 
     Raises:
-        UserError: for a key that the chosen options do not have.
+        UserError: for a key that the chosen options do not have, or data whose shape is asked for
+            and that do not fit.
     """
     parsed = [read(text) for text in overrides]
     chosen = tuple(str(it.input_line) for it in parsed if it.key_or_group in groups())
@@ -112,6 +118,7 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
         for item in parsed:
             if item.key_or_group not in groups():
                 OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
+        _tell_shape(config)
         plain = OmegaConf.to_container(config, resolve=True)
     except (ConfigCompositionException, ConfigAttributeError, ConfigKeyError) as error:
         raise UserError(_explain(overrides, error)) from None
@@ -125,6 +132,39 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
 def _chosen(choices: tuple[str, ...]) -> DictConfig:
     """What Hydra composes of the groups' choices: once for all cells that share them."""
     return compose("config", [*searched(), *choices])
+
+
+def _tell_shape(config: DictConfig) -> None:
+    """Put the shape of the data in its place, where a task's file has a call that tells it.
+
+    Such a task trains on whatever is at ``data.root``; what follows from the shape (outputs of a
+    network, steps of a trial, the cell's key) is then known before anything runs.
+    """
+    shape = OmegaConf.to_container(config.task.shape, resolve=True)
+    assert isinstance(shape, dict)
+    if TARGET in shape:
+        config.task.shape = _shape(to_json(shape))
+
+
+@cache
+def _shape(call: str) -> dict[str, int]:
+    """What a call tells, once for all cells of a command line.
+
+    Raises:
+        UserError: by the called function's own word.
+    """
+    arguments = json.loads(call)
+    tell = get_method(arguments.pop(TARGET))
+    try:
+        shape: dict[str, int] = tell(**arguments)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror}: expected data that can be read; see to its "
+            "permissions, or name another place with data.root"
+        ) from None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return shape
 
 
 def _explain(overrides: Sequence[str], error: Exception) -> str:

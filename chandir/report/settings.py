@@ -93,14 +93,20 @@ def _names(groups: list[list[Cell]]) -> list[str]:
 
 def _short(cell: Cell) -> tuple[str, str]:
     config = cell.config
-    names = (config["data"].get("name"), config["model"]["name"], config["optimizer"]["name"])
+    names = (config["data"].get("name"), _network(config), config["optimizer"]["name"])
     batch = f"batch {config['task']['batch_size']}"
     return cell.task, " · ".join([*(str(name) for name in names if name), batch])
 
 
+def _network(config: Mapping[str, Any]) -> str:
+    """``resnet56``; with the name that a network has elsewhere: ``torchvision resnet18``."""
+    model = config["model"]
+    return " ".join(str(name) for name in (model["name"], model.get("arch")) if name)
+
+
 def _natural(setting: Setting) -> tuple[Any, ...]:
     config = setting.cells[0].config
-    names = (str(config["data"].get("name")), config["model"]["name"], config["optimizer"]["name"])
+    names = (str(config["data"].get("name")), _network(config), config["optimizer"]["name"])
     return (*names, -config["task"]["batch_size"], setting.name)
 
 

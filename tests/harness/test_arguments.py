@@ -101,7 +101,10 @@ def test_a_misspelt_argument_is_refused_with_the_nearest_name(argument: str, wor
             "data.verify=false has no effect with data.source=synthetic",
         ),
         # A network that makes something else than the task asks for.
-        (["model=spade"], "task=digits expects classes; choose model=convnet, resnet56 or vgg16"),
+        (
+            ["model=spade"],
+            "task=digits expects classes; choose model=convnet, resnet56, torchvision or vgg16",
+        ),
         (["task=pascalvoc", "model=resnet56"], "choose model=unet-r50"),
         (["task=spade-cityscapes", "model=convnet"], "choose model=spade"),
     ],
@@ -185,3 +188,13 @@ def test_trials_that_smoke_leaves_out_are_told(capsys: pytest.CaptureFixture[str
     prepare(["-m", "scale=smoke", "trial=3,5"])
     prepare(["experiment=demo", "scale=smoke"])
     assert not capsys.readouterr().out
+
+
+def test_a_fact_is_a_key_and_what_is_below_it_but_not_what_starts_alike() -> None:
+    """``model.label`` is one; a network's own ``model.label_smoothing`` would be none."""
+    for key in ("model.label", "task.shape.classes", "task.scales.smoke.epochs"):
+        with pytest.raises(UserError, match=f"{key} is not a setting: it follows from"):
+            parse([f"{key}=1"])
+    for key in ("model.label_smoothing", "task.shapes", "task.in_papers"):
+        with pytest.raises(UserError, match=f"{key}: there is no such setting"):
+            parse([f"{key}=1"])
