@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -189,3 +190,68 @@ def test_adams_state_moves_between_kinds_of_devices() -> None:
     assert [group["capturable"] for group in second.param_groups] == [False]
     second.step()
     assert {int(values["step"]) for values in second.state.values()} == {2}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop", "muon"])
+def test_other_optimizers_step_on_the_metrics_gradient(optimizer: str) -> None:
+    if optimizer == "muon" and not hasattr(torch.optim, "Muon"):
+        pytest.skip("torch before 2.9")
+    plain, smooth = (
+        stepped(config_of(f"optimizer={optimizer}", f"metric={metric}"))
+        for metric in ("h0", "sobolev")
+    )
+    assert not torch.equal(plain[0], smooth[0])  # the convolution's weight
+    assert same(plain[1:], smooth[1:])
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
+def test_muon_is_torchs_on_matrices_and_adamw_on_vectors() -> None:
+    config = config_of("optimizer=muon", "metric=h0", "optimizer.lr=0.1")
+    weights = stepped(config, steps=3)
+    model = network()
+    flat = [nn.Parameter(p.detach().flatten(1)) for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() == 1]
+    both = (
+        torch.optim.Muon(flat, lr=0.1, momentum=0.95, weight_decay=0.0),
+        torch.optim.AdamW(vectors, lr=0.1 * 0.05, weight_decay=0.0),
+    )
+    for step in range(3):
+        _gradients(model, step)
+        matrices = [p for p in model.parameters() if p.dim() > 1]
+        for view, matrix in zip(flat, matrices, strict=True):
+            view.grad = matrix.grad.flatten(1)
+        for each in both:
+            each.step()
+    assert same([w for w in weights if w.dim() == 1], [v.detach() for v in vectors])
+    assert same([w.flatten(1) for w in weights if w.dim() > 1], [f.detach() for f in flat])
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
+def test_muon_takes_weights_of_any_memory_format() -> None:
+    config = config_of("optimizer=muon", "metric=h0")
+    moved = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = network().to(memory_format=layout)
+        optimizer = build(config, model, "model")
+        _gradients(model, 0)
+        optimizer.step()
+        moved.append(model[0].weight.detach())
+    assert torch.allclose(*moved, atol=1e-3)  # it computes in bfloat16
+    assert not torch.allclose(moved[0], network()[0].weight, atol=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
+def test_muon_goes_on_from_a_saved_state() -> None:
+    config = config_of("optimizer=muon", "metric=sobolev")
+    model = network()
+    optimizer = build(config, model, "model")
+    _gradients(model, 0)
+    optimizer.step()
+    other = network()
+    other.load_state_dict(model.state_dict())
+    continued = build(config, other, "model")
+    restore(continued, copy.deepcopy(optimizer.state_dict()))
+    for each, stepping in ((model, optimizer), (other, continued)):
+        _gradients(each, 1)
+        stepping.step()
+    assert same(*([p.detach() for p in each.parameters()] for each in (model, other)))
