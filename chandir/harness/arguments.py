@@ -30,7 +30,7 @@ SHAPED = ("model.in_channels", "model.image_size", "model.labels")
 # Facts that a file states of itself, or that follow from another choice; not settings.
 FACTS = (
     *("task.table1", "task.scales", "task.in_paper", "task.shape", "task.checksums"),
-    *("model.label", "model.makes", *SHAPED),
+    *("task.embedded", "model.label", "model.makes", *SHAPED),
 )
 
 

@@ -173,6 +173,7 @@ class Task(Built):
     ``evaluate_every``: test scores are taken after so many epochs each, and after the last one.
     What is trained does not depend on it; the best epoch is the best of those.
     ``checksums``: a fact of its file, whether the publisher's checksums or counts are at hand.
+    ``embedded``: likewise, whether its data are part of a package, so that ``data.root`` is idle.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -185,6 +186,7 @@ class Task(Built):
     table1: list[Row]
     in_paper: bool
     checksums: bool
+    embedded: bool = False
     scales: dict[Literal["paper", "short", "smoke"], dict[str, Any]]
 
 
