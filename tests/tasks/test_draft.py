@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gzip
 import signal
 import subprocess
@@ -102,6 +104,26 @@ def test_those_that_start_together_make_it_once(tmp_path: Path) -> None:
         thread.join(60)
     assert len(calls) == 1
     assert seen == ["whole"] * 4
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_without_locks_the_first_ones_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    target = tmp_path / "made"
+
+    def fill(into: Path) -> None:
+        into.mkdir()
+        (into / "mine").touch()
+        target.mkdir(exist_ok=True)
+        (target / "other").touch()  # another process was quicker
+
+    draft.make(target, fill)
+    assert [path.name for path in target.iterdir()] == ["other"]
     assert list(tmp_path.iterdir()) == [target]
 
 
