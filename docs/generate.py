@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = ("task", "model", "optimizer", "metric", "scale", "tracker")
+GROUPS = ("task", "model", "optimizer", "metric", "schedule", "scale", "tracker")
 RANGES = {
     "minimum": ">= {}",
     "exclusiveMinimum": "> {}",
@@ -50,7 +50,7 @@ def settings() -> Iterator[str]:
             rows = [
                 row
                 for key, value in values.items()
-                if key not in ("name", "_target_", "table1", "scales", "defaults")
+                if key not in ("name", "_target_", "table1", "scales", "schedules", "embedded", "defaults")
                 for row in _rows(
                     f"{group}.{key}", _property(node, key) or own.get(key, {}), value, schema
                 )

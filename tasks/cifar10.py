@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import pickle
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tasks import draft
 from tasks.classification import Classification
 from tasks.download import fetch, verify
 
@@ -181,25 +180,21 @@ def write_synthetic(folder: Path, train: int = 500, test: int = 200) -> None:
         train: number of training images, over five files.
         test: number of test images.
     """
-    if folder.is_dir():
-        return
+    draft.make(folder, lambda into: _invent(into, train, test))
+
+
+def _invent(folder: Path, train: int, test: int) -> None:
     generator = torch.Generator().manual_seed(0)
     patterns = torch.rand(10, 3, 4, 4, generator=generator) * 160 + 48
     names = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        draft = Path(temporary) / folder.name
-        draft.mkdir()
-        for name, size in zip(names, [train // 5] * 5 + [test], strict=True):
-            labels = torch.randint(10, (size,), generator=generator)
-            noise = 40 * torch.randn(size, 3, 32, 32, generator=generator)
-            images = F.interpolate(patterns[labels], scale_factor=8) + noise
-            content = {
-                "batch_label": f"synthetic {name}",
-                "labels": labels.tolist(),
-                "data": images.clamp(0, 255).to(torch.uint8).view(size, -1).numpy(),
-            }
-            (draft / name).write_bytes(pickle.dumps(content))
-        # Renaming fails if another process was first; its files are the same.
-        with contextlib.suppress(OSError):
-            draft.rename(folder)
+    folder.mkdir()
+    for name, size in zip(names, [train // 5] * 5 + [test], strict=True):
+        labels = torch.randint(10, (size,), generator=generator)
+        noise = 40 * torch.randn(size, 3, 32, 32, generator=generator)
+        images = F.interpolate(patterns[labels], scale_factor=8) + noise
+        content = {
+            "batch_label": f"synthetic {name}",
+            "labels": labels.tolist(),
+            "data": images.clamp(0, 255).to(torch.uint8).view(size, -1).numpy(),
+        }
+        (folder / name).write_bytes(pickle.dumps(content))

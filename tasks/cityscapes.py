@@ -92,7 +92,8 @@ def read(files: list[Files], height: int, width: int) -> Tensor:
     edge if one of its four neighbours has another instance id at that size.
 
     Raises:
-        ValueError: for a damaged file, sizes that disagree, or a label out of range, naming it.
+        ValueError: for a damaged file, sizes that disagree, or a label out of range, naming it; for
+            maps that all hold one label and no other, from which nothing can be generated.
     """
 
     def sample(paths: Files) -> np.ndarray[Any, Any]:
@@ -100,7 +101,18 @@ def read(files: list[Files], height: int, width: int) -> Tensor:
 
     # Decoding releases the interpreter's lock; the order stays.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return torch.from_numpy(np.stack(list(pool.map(sample, files))))
+        samples = torch.from_numpy(np.stack(list(pool.map(sample, files))))
+    labels = samples[:, EDGE - 1].unique().tolist()
+    if len(labels) < 2:
+        maps = files[0][1].parent.parent
+        none = f"without a label ({VOID} or {LABELS - 1})"
+        held = none if labels == [LABELS - 1] else f"{labels[0]}"
+        raise ValueError(
+            f"{maps}: every pixel of the {len(files)} label maps is {held}: expected two labels at "
+            "least, of which photographs differ; take the *_labelIds.png files as published, or "
+            "more of them"
+        )
+    return samples
 
 
 def _sample(paths: Files, height: int, width: int) -> np.ndarray[Any, Any]:

@@ -11,6 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 TIMEOUT = 10.0  # seconds without an answer after which a server counts as out of reach
+DRAFT = ".download"  # the folder in the root that is downloaded into
 
 
 def fetch(
@@ -41,10 +42,11 @@ def fetch(
         if path.exists():  # files that are being unpacked are there, but not whole
             with path.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH)
-        if missing():
+        if missing() or (root / DRAFT).exists():
             root.mkdir(parents=True, exist_ok=True)
             with path.open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                shutil.rmtree(root / DRAFT, ignore_errors=True)  # of a process that was killed
                 if missing():
                     _bring(root, missing(), download)
     except (OSError, RuntimeError, HTTPException) as error:
@@ -60,8 +62,7 @@ def fetch(
 
 def _bring(root: Path, names: list[str], download: Callable[[str], object]) -> None:
     """Download into a draft of the root, and move what is missing from there."""
-    draft = root / ".download"
-    shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
+    draft = root / DRAFT
     draft.mkdir()
     try:
         patiently(lambda: download(str(draft)))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import struct
-import tempfile
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from tasks import draft
 from tasks.classification import Classification
 from tasks.download import fetch, verify
 
@@ -150,9 +150,7 @@ def unpack(folder: Path) -> str | None:
             except (OSError, EOFError, zlib.error) as error:
                 wrong = wrong or f"{packed}: not a whole gzip file ({error}); copy it anew"
                 continue
-            draft = folder / f".{name}.tmp"
-            draft.write_bytes(content)
-            draft.rename(folder / name)
+            draft.make(folder / name, partial(Path.write_bytes, data=content))
     return wrong
 
 
@@ -183,24 +181,20 @@ def write_synthetic(folder: Path, train: int = 1000, test: int = 500) -> None:
         train: images in the original training set (on which the task tests).
         test: images in the original test set (on which it trains).
     """
-    if folder.is_dir():
-        return
+    draft.make(folder, lambda into: _invent(into, train, test))
+
+
+def _invent(folder: Path, train: int, test: int) -> None:
     generator = torch.Generator().manual_seed(0)
     patterns = torch.rand(10, 1, 7, 7, generator=generator) * 160 + 48
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        draft = Path(temporary) / folder.name
-        draft.mkdir()
-        for prefix, size in (("train", train), ("t10k", test)):
-            labels = torch.randint(10, (size,), generator=generator)
-            noise = 40 * torch.randn(size, 1, 28, 28, generator=generator)
-            images = (F.interpolate(patterns[labels], scale_factor=4) + noise).clamp(0, 255)
-            (draft / f"{prefix}-images-idx3-ubyte").write_bytes(
-                struct.pack(">IIII", 0x803, size, 28, 28) + images.byte().numpy().tobytes()
-            )
-            (draft / f"{prefix}-labels-idx1-ubyte").write_bytes(
-                struct.pack(">II", 0x801, size) + labels.byte().numpy().tobytes()
-            )
-        # Renaming fails if another process was first; its files are the same.
-        with contextlib.suppress(OSError):
-            draft.rename(folder)
+    folder.mkdir()
+    for prefix, size in (("train", train), ("t10k", test)):
+        labels = torch.randint(10, (size,), generator=generator)
+        noise = 40 * torch.randn(size, 1, 28, 28, generator=generator)
+        images = (F.interpolate(patterns[labels], scale_factor=4) + noise).clamp(0, 255)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 0x803, size, 28, 28) + images.byte().numpy().tobytes()
+        )
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, size) + labels.byte().numpy().tobytes()
+        )

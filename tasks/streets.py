@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tasks import draft
 
 SIZES = {"train": 16, "val": 8}
 HEIGHT, WIDTH = 128, 256
@@ -34,29 +34,25 @@ def write(folder: Path) -> None:
     Args:
         folder: the ``data.root`` to make.
     """
+    draft.make(folder, _draw)
+
+
+def _draw(folder: Path) -> None:
     from PIL import Image
 
-    if folder.is_dir():
-        return
     generator = np.random.default_rng(0)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        draft = Path(temporary) / folder.name
-        for split, size in SIZES.items():
-            images = draft / "leftImg8bit" / split / "drawn"
-            maps = draft / "gtFine" / split / "drawn"
-            for directory in (images, maps):
-                directory.mkdir(parents=True)
-            for k in range(size):
-                name = f"drawn_{k:06}_000019"
-                label, instance = street(generator)
-                photograph = paint(label, instance, generator)
-                Image.fromarray(photograph).save(images / f"{name}_leftImg8bit.png")
-                Image.fromarray(label).save(maps / f"{name}_gtFine_labelIds.png")
-                Image.fromarray(instance).save(maps / f"{name}_gtFine_instanceIds.png")
-        # Renaming fails if another process was first; its files are the same.
-        with contextlib.suppress(OSError):
-            draft.rename(folder)
+    for split, size in SIZES.items():
+        images = folder / "leftImg8bit" / split / "drawn"
+        maps = folder / "gtFine" / split / "drawn"
+        for directory in (images, maps):
+            directory.mkdir(parents=True)
+        for k in range(size):
+            name = f"drawn_{k:06}_000019"
+            label, instance = street(generator)
+            photograph = paint(label, instance, generator)
+            Image.fromarray(photograph).save(images / f"{name}_leftImg8bit.png")
+            Image.fromarray(label).save(maps / f"{name}_gtFine_labelIds.png")
+            Image.fromarray(instance).save(maps / f"{name}_gtFine_instanceIds.png")
 
 
 def street(generator: np.random.Generator) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

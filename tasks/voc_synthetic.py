@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from pathlib import Path
 
 import torch
@@ -11,6 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from tasks import draft
 from tasks.segmentation_pictures import palette
 from tasks.segmentation_scenes import VOID
 from tasks.voc_files import AUGMENTED, split_file
@@ -59,28 +58,24 @@ def write(voc: Path, num_classes: int, train: int = 24, test: int = 12, more: in
         test: pictures in val.txt.
         more: pictures in neither; their label maps are in SegmentationClassAug, with train's.
     """
-    if voc.is_dir():
-        return
+    draft.make(voc, lambda into: _draw(into, num_classes, train, test, more))
+
+
+def _draw(voc: Path, num_classes: int, train: int, test: int, more: int) -> None:
     generator = torch.Generator().manual_seed(0)
     colours = palette().flatten().tolist()
-    voc.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=voc.parent) as temporary:
-        draft = Path(temporary) / voc.name
-        for folder in ("JPEGImages", "SegmentationClass", AUGMENTED, "ImageSets/Segmentation"):
-            (draft / folder).mkdir(parents=True)
-        for k in range(train + test + more):
-            image, labels = scene(generator, num_classes)
-            picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-            picture.save(draft / "JPEGImages" / f"2007_{k:06}.jpg", quality=95)
-            mask = Image.fromarray(labels.numpy())
-            mask.putpalette(colours)
-            if k < train + test:
-                mask.save(draft / "SegmentationClass" / f"2007_{k:06}.png")
-            if not train <= k < train + test:
-                mask.save(draft / AUGMENTED / f"2007_{k:06}.png")
-        for split, numbers in (("train", range(train)), ("val", range(train, train + test))):
-            lines = "".join(f"2007_{k:06}\n" for k in numbers)
-            split_file(draft, split).write_text(lines, encoding="utf-8")
-        # Renaming fails if another process was first; its files are the same.
-        with contextlib.suppress(OSError):
-            draft.rename(voc)
+    for folder in ("JPEGImages", "SegmentationClass", AUGMENTED, "ImageSets/Segmentation"):
+        (voc / folder).mkdir(parents=True)
+    for k in range(train + test + more):
+        image, labels = scene(generator, num_classes)
+        picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+        picture.save(voc / "JPEGImages" / f"2007_{k:06}.jpg", quality=95)
+        mask = Image.fromarray(labels.numpy())
+        mask.putpalette(colours)
+        if k < train + test:
+            mask.save(voc / "SegmentationClass" / f"2007_{k:06}.png")
+        if not train <= k < train + test:
+            mask.save(voc / AUGMENTED / f"2007_{k:06}.png")
+    for split, numbers in (("train", range(train)), ("val", range(train, train + test))):
+        lines = "".join(f"2007_{k:06}\n" for k in numbers)
+        split_file(voc, split).write_text(lines, encoding="utf-8")

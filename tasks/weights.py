@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tasks import draft
 from tasks.download import patiently
 
 
@@ -47,9 +48,12 @@ def read(setting: str, file: str | None, url: str, instead: str) -> dict[str, An
 def _download(setting: str, url: str, path: Path, instead: str) -> None:
     digest = re.search(r"-([0-9a-f]{8,})\.", path.name)
     prefix = digest[1] if digest else None
+
+    def fetch(into: Path) -> None:
+        torch.hub.download_url_to_file(url, str(into), prefix, progress=False)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        patiently(lambda: torch.hub.download_url_to_file(url, str(path), prefix, progress=False))
+        draft.make(path, lambda into: patiently(lambda: fetch(into)))
     except (OSError, RuntimeError, HTTPException) as error:
         raise FileNotFoundError(
             f"{setting}: {path} is not there, and its download failed ({error}); put {path.name} "

@@ -33,7 +33,8 @@ SHAPED = ("model.in_channels", "model.image_size", "model.labels")
 # Facts that a file states of itself, or that follow from another choice; not settings.
 FACTS = (
     *("task.table1", "task.scales", "task.in_paper", "task.shape", "task.checksums"),
-    *("task.schedules", "optimizer.usual_lr", "model.label", "model.makes", *SHAPED),
+    *("task.schedules", "task.embedded", "optimizer.usual_lr", "model.label", "model.makes"),
+    *SHAPED,
 )
 
 

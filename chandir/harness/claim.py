@@ -197,7 +197,8 @@ def _lock(path: Path, deadline: float) -> int:
 def _open(path: Path) -> int:
     """The claim file, made if it is missing, as everything here with the user's own umask.
 
-    What is no file (a link, which would lead the claim into another one; a pipe) is replaced.
+    What is no file (a link, which would lead the claim into another one; a pipe; a socket) is
+    replaced.
 
     Raises:
         UserError: if that cannot be done.
@@ -207,7 +208,7 @@ def _open(path: Path) -> int:
         try:
             descriptor = os.open(path, flags, 0o666)
         except OSError as error:
-            if error.errno != errno.ELOOP:
+            if error.errno not in (errno.ELOOP, errno.ENXIO):
                 raise _refused(path, error) from None
         else:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -46,7 +46,7 @@ class Resolved:
     def plain(self) -> dict[str, Any]:
         """What ``config.yaml`` holds."""
         plain = self.config.model_dump(by_alias=True, exclude={"experiment", "plan"})
-        for fact in ("table1", "scales", "schedules", "in_paper", "checksums"):
+        for fact in ("table1", "scales", "schedules", "in_paper", "checksums", "embedded"):
             del plain["task"][fact]
         del plain["model"]["label"], plain["model"]["makes"]
         for group in OWN:

@@ -111,6 +111,7 @@ class Task(Built):
     What is trained does not depend on it; the best epoch is the best of those.
     ``schedules``: a fact of its file, what is null in a schedule's, by the schedule's name.
     ``checksums``: another one, whether the publisher's checksums or counts are at hand.
+    ``embedded``: likewise, whether its data are part of a package, so that ``data.root`` is idle.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -123,6 +124,7 @@ class Task(Built):
     table1: list[Row]
     in_paper: bool
     checksums: bool
+    embedded: bool = False
     scales: dict[Literal["paper", "short", "smoke"], dict[str, Any]]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from chandir.harness import cell, launchers, portable, signals, summary
+from chandir.harness import idle, launchers, portable, signals, summary
 from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
 from chandir.harness.attempt import attempt
 from chandir.harness.errors import UserError
@@ -38,11 +38,12 @@ def prepare(arguments: list[str]) -> list[Job]:
     parsed = parse(overrides)
     refuse_repeated(parsed)
     experiment = any(item.key_or_group == "experiment" for item in parsed)
-    _refuse_idle_sweeps(parsed)
+    idle.refuse_sweeps(parsed)
     swept = [item.input_line for item in parsed if item.is_sweep_override()]
     if swept and not experiment and not any(flag in arguments for flag in SWEEP):
         raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
     planned = jobs(tuple(item for item in overrides if not item.startswith(HYDRA)))
+    idle.refuse_root(parsed, planned)
     _check_launcher(parsed, planned, len(planned) > 1 or any(flag in SWEEP for flag in arguments))
     if planned[0].resolved.config.plan:
         _check_settings(parsed, planned)
@@ -109,18 +110,6 @@ def _check_launcher(parsed: list[Override], planned: list[Job], sweep: bool) -> 
             raise UserError(
                 f"{item.input_line} has no effect with determinism={levels.pop()}, which fixes the "
                 "bits of a trial alone: expected determinism=fast; set it, or remove the stack"
-            )
-
-
-def _refuse_idle_sweeps(parsed: list[Override]) -> None:
-    """Refuse a sweep over what tells no cells apart: its values would be one and the same cell."""
-    for item in parsed:
-        key = item.key_or_group
-        idle = key.split(".")[0] in {*cell.NOT_SCIENTIFIC, "plan"} - {"trial"}
-        if item.is_sweep_override() and (idle or key in ("data.root", "data.verify")):
-            raise UserError(
-                f"{item.input_line} is a sweep over a setting that tells no cells apart, so that "
-                "only its first value would run: expected one value"
             )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import os
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -98,18 +99,26 @@ def unpack(publication: Path, runs: Path) -> list[Path]:
             folder's, and for a file that is there with other content; nothing is written then.
     """
     contents = dict(_contents(publication / NAME))
+    missing: dict[Path, bytes] = {}
     for name, content in contents.items():
         there = runs / name
-        if there.is_file() and there.read_bytes() != content:
+        if not os.path.lexists(there):
+            missing[there] = content
+        elif not there.is_file():  # a pipe, say, of which reading would not end
+            raise ValueError(f"{there} is no file: expected one, or nothing there; remove it")
+        elif there.read_bytes() != content:
             raise ValueError(
                 f"{there} is another trial's than {publication / NAME} holds: expected the same, "
                 "or none; unpack into another folder"
             )
-    for name, content in contents.items():
-        there = runs / name
-        if not there.is_file():
-            there.parent.mkdir(parents=True, exist_ok=True)
-            there.write_bytes(content)
+    for there, content in missing.items():
+        there.parent.mkdir(parents=True, exist_ok=True)
+        draft = there.with_name(f".{there.name}.{os.getpid()}.tmp")
+        try:  # half of a file in its place would be taken for another trial's the next time
+            draft.write_bytes(content)
+            draft.replace(there)
+        finally:
+            draft.unlink(missing_ok=True)
     return sorted({(runs / name).parent for name in contents})
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -249,7 +250,13 @@ def test_a_claim_of_this_machine_before_it_was_started_last_is_dead(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "make", [lambda path, to: path.symlink_to(to), lambda path, _: os.mkfifo(path)]
+    "make",
+    [
+        lambda path, to: path.symlink_to(to),
+        lambda path, _: os.mkfifo(path),
+        lambda path, _: os.mknod(path, stat.S_IFSOCK | 0o644),
+    ],
+    ids=["link", "pipe", "socket"],
 )
 def test_a_claim_is_never_written_through_a_link(tmp_path: Path, make: Any) -> None:
     target = tmp_path / "target"

@@ -99,6 +99,10 @@ def test_an_odd_override_is_planned_or_refused_in_words() -> None:
         ("device=cuda:00", "device=cuda:00: expected auto, cpu, cuda or cuda:N"),
         ("paths.results=???", r"paths.results=\?\?\?: expected some text"),
         ("paths.results='~nobody-here/x'", "a path; ~ is a user's home"),
+        ("data.root=x", "data.root=x has no effect on task=digits"),
+        ("-m data.root=x metric=h0,sobolev", "data.root=x has no effect on task=digits"),
+        ("data.verify=false", "data.verify=false has no effect with task=digits"),
+        ("task.embedded=false", "task.embedded is not a setting"),
         ("data.root=", "data.root=: expected some text"),
         ("data.root=' '", "expected some text"),
         (f"paths.results=/x/{'n' * 300}", "none of its names longer than 255"),
@@ -126,6 +130,23 @@ def test_an_odd_override_is_planned_or_refused_in_words() -> None:
 def test_what_would_not_run_as_planned_is_refused(arguments: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         prepare(arguments.split(" ") if arguments.startswith("-m") else [arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data.root=data"],
+        ["data.root=./data/"],
+        ["data.verify=true"],
+        ["task=mnist-swap", "data.root=x"],
+        ["-m", "task=digits,mnist-swap", "data.root=x"],  # right for one of them
+        ["experiment=demo", "data.root=x"],  # a script may give every experiment the same
+    ],
+)
+def test_a_folder_of_data_that_is_read_or_changes_nothing_is_not_refused(
+    arguments: list[str],
+) -> None:
+    assert prepare(arguments)
 
 
 def test_interpolations_that_are_the_same_for_all_trials_are_resolved_once(

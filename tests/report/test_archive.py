@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,36 @@ def test_another_trial_of_the_same_name_is_kept(published: Path, tmp_path: Path)
     with pytest.raises(ValueError, match=r"log\.jsonl is another trial's"):
         archive.unpack(published, tmp_path)
     assert not (folder / "final.json").exists(), "nothing is written then"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_is_named(
+    published: Path, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    folder = archive.unpack(published, tmp_path)[0]
+    (folder / "log.jsonl").unlink()
+    make(folder / "log.jsonl")
+    with pytest.raises(ValueError, match=r"log\.jsonl is no file: expected one, or nothing there"):
+        archive.unpack(published, tmp_path)
+
+
+def test_a_disk_that_fills_up_leaves_no_half_of_a_file(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if "log.jsonl" not in path.name:
+            return write(path, content)
+        write(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert unpack_script.main([str(published), "--into", str(tmp_path)]) == 1
+    assert not [path for path in tmp_path.rglob("*") if "log.jsonl" in path.name]
+    assert archive.unpack(published, tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_the_same_trials_give_the_same_bytes(published: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from chandir.runfolder import find, log
 from scripts import status, wandb_sync
 from tests import fake_runs
 from tests.harness.runs import whole
+from tests.odd_files import ODD
 
 CORRELATION = {
     direction: {"mean": 0.1, "invariant": 0.1, "curve": [0.1, None], "histogram": [1, 2]}
@@ -320,6 +321,10 @@ def test_any_damage_to_any_file_raises_nowhere_and_leaves_siblings_whole(
             some = st.lists(st.sampled_from(FILES + OTHERS), min_size=1, max_size=2, unique=True)
             for name in data.draw(some):
                 path = folder / name
+                if (odd := data.draw(st.sampled_from([None, None, None, *ODD]))) is not None:
+                    path.unlink(missing_ok=True)
+                    ODD[odd](path)
+                    continue
                 whole_file = path.is_file() and name in FILES
                 original = path.read_bytes() if whole_file else b""
                 content = data.draw(

@@ -175,18 +175,6 @@ def test_the_stand_in_can_be_learned(tmp_path):
     assert (nearest == task.test_labels).double().mean() > 0.9
 
 
-def test_a_second_writer_of_the_stand_in_gives_way(tmp_path, monkeypatch):
-    folder = tmp_path / CIFAR10.base_folder
-    write_synthetic(folder)
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    is_dir = type(folder).is_dir
-    with monkeypatch.context() as patch:  # as when both begin at once
-        patch.setattr(type(folder), "is_dir", lambda self: self != folder and is_dir(self))
-        write_synthetic(folder)
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    assert list(tmp_path.iterdir()) == [folder]
-
-
 def test_read_joins_files_in_order(root):
     paths = [root / CIFAR10.base_folder / name for name in ("data_batch_2", "data_batch_1")]
     images, labels = read(paths)

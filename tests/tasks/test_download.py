@@ -135,6 +135,12 @@ def test_what_a_killed_download_left_is_removed_and_a_file_that_is_there_kept(tm
     assert not (tmp_path / ".download").exists()
 
 
+def test_what_a_kill_after_the_last_file_left_is_removed(tmp_path):
+    (tmp_path / ".download" / "raw").mkdir(parents=True)
+    fetch(tmp_path, lambda: [], lambda into: pytest.fail("downloaded"))
+    assert [path.name for path in tmp_path.iterdir()] == [".download.lock"]
+
+
 def test_md5s(tmp_path):
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(b"abc")

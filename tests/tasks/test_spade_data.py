@@ -123,6 +123,22 @@ def test_bad_files_are_named(root: Path, part: str, content: object, message: st
         cityscapes.read(cityscapes.find(root, "train"), 64, 128)
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [(255, "is without a label"), (34, "is without a label"), (7, "is 7: expected two labels")],
+)
+def test_maps_that_tell_nothing_apart_are_refused(root: Path, label: int, message: str) -> None:
+    maps = sorted((root / "gtFine" / "val").rglob("*_labelIds.png"))
+    for path in maps:
+        Image.fromarray(np.full((128, 256), label, np.uint8)).save(path)
+    with pytest.raises(ValueError, match=f"gtFine.val: every pixel of the 8 label maps {message}"):
+        cityscapes.read(cityscapes.find(root, "val"), 64, 128)
+    half = np.full((128, 256), label, np.uint8)
+    half[64:] = 8
+    Image.fromarray(half).save(maps[-1])  # one map that does is enough
+    assert len(cityscapes.read(cityscapes.find(root, "val"), 64, 128)) == 8
+
+
 @pytest.mark.parametrize("kind", ["labelIds", "instanceIds"])
 def test_photographs_without_maps_are_named(root: Path, kind: str) -> None:
     lost = next((root / "gtFine" / "train").rglob(f"*_{kind}.png"))
