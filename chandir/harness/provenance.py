@@ -24,8 +24,8 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
     *("attempt", "launch", "launchers", "limits", "questions", "environment"),
-    *("outcomes", "silence", "host"),
-    *("files", "output", "record", "provenance", "numerics", "progress"),
+    *("outcomes", "silence", "host", "origins", "complete"),
+    *("files", "output", "record", "weights", "provenance", "numerics", "progress"),
     *("summary", "tracker", "mirror", "wording"),
 }
 PACKAGES = (
@@ -57,7 +57,7 @@ def provenance(config: Config, device: Any, checksum: str, lanes: int = 1) -> di
     }
     return {
         **commit(),
-        "sources": sources(config.task.target, config.model.target),
+        "sources": code(config),
         "versions": versions(),
         "device": described,
         "machine": kind(described, numerics()),
@@ -107,6 +107,11 @@ def _git(*arguments: str) -> str:
         timeout=20,
     )
     return done.stdout
+
+
+def code(config: Config) -> dict[str, str]:
+    """The `sources` of a trial."""
+    return sources(config.task.target, config.model.target)
 
 
 @cache

@@ -25,11 +25,13 @@ class Resolved:
         config: the typed configuration.
         labels: how the run deviates from the paper's protocol; empty if it does not.
         notes: where the paper is silent, and what was chosen.
+        weights: that they be kept was asked for, and is not only the default.
     """
 
     config: Config
     labels: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    weights: bool = False
 
     def of_trial(self, trial: int) -> Resolved:
         """The same cell's configuration of another trial."""

@@ -172,7 +172,8 @@ class Task(Built):
 
     ``evaluate_every``: test scores are taken after so many epochs each, and after the last one.
     What is trained does not depend on it; the best epoch is the best of those.
-    ``checksums``: a fact of its file, whether the publisher's checksums or counts are at hand.
+    ``checksums``: a fact of its file, whether the publisher's checksums, or at least counts, are at
+    hand. Files that were held to checksums are the same files.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -184,7 +185,7 @@ class Task(Built):
     schedule: Annotated[Schedule, Field(discriminator="name")]
     table1: list[Row]
     in_paper: bool
-    checksums: bool
+    checksums: bool | Literal["counts"]
     scales: dict[Literal["paper", "short", "smoke"], dict[str, Any]]
 
 
