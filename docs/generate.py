@@ -50,7 +50,8 @@ def settings() -> Iterator[str]:
             rows = [
                 row
                 for key, value in values.items()
-                if key not in ("name", "_target_", "table1", "scales", "schedules", "embedded", "defaults")
+                if key
+                not in ("name", "_target_", "table1", "scales", "schedules", "embedded", "defaults")
                 for row in _rows(
                     f"{group}.{key}", _property(node, key) or own.get(key, {}), value, schema
                 )

@@ -1,6 +1,6 @@
 """Measure how the channels of a trained network correlate, and draw it.
 
-    python scripts/correlation.py results/runs/cifar10/CELL/trial-0/checkpoint.pt
+    python scripts/correlation.py results/runs/cifar10/CELL/trial-0/weights.pt
     python scripts/correlation.py resnet50 --weights FOLDER
     python scripts/correlation.py figure1
 

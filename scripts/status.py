@@ -10,21 +10,26 @@ What is planned is known only if the sweep's own arguments are given, as to run.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import runfolder
-from chandir.harness import claim
+from chandir.harness import claim, origins, provenance
 from chandir.harness.errors import UserError
+from chandir.harness.origins import Origin
 from chandir.harness.output import outlast
 from chandir.harness.provenance import machines
+from chandir.harness.schema import Config
 from chandir.harness.summary import aligned, unlike
-from chandir.runfolder import find, log
+from chandir.runfolder import find, log, origin
 
 RUNS = Path("results/runs")
 HEADER = ("cell", "planned", "done", "diverged", "running", "failed", "damaged", "epochs", "left")
@@ -42,6 +47,9 @@ class Cell:
     paces: list[float] = field(default_factory=list)  # seconds per epoch
     machines: list[str] = field(default_factory=list)  # kinds that ran them, each once
     damaged: dict[Path, str] = field(default_factory=dict)  # why, by folder
+    others: list[Origin] = field(default_factory=list)  # of complete trials of other code
+    data: list[str] = field(default_factory=list)  # checksums, of complete trials, each once
+    compared: bool = True  # whether all complete trials are known to be of the data here
 
     def count(self, state: str) -> int:
         """Trials in a state."""
@@ -53,16 +61,17 @@ class Cell:
         return None if own is None else own * (self.epochs - self.ran)
 
 
-def trial(cell: Cell, folder: Path, epochs: int) -> None:
+def trial(cell: Cell, folder: Path, config: Config | None = None) -> None:
     """Add what a run folder says.
 
     Args:
         cell: the trial's.
         folder: the trial's.
-        epochs: that are planned; 0: as its configuration says, if that can be read.
+        config: as planned; None: as the folder says, if that can be read.
     """
     found = runfolder.state(folder)
-    epochs = epochs or (found.config["task"]["epochs"] if found.config else 0)
+    epochs = found.config["task"]["epochs"] if found.config else 0
+    epochs = config.task.epochs or epochs if config else epochs
     cell.planned += 1
     cell.machines += [m for m in machines(found.provenance) if m not in cell.machines]
     if found.complete:
@@ -71,6 +80,11 @@ def trial(cell: Cell, folder: Path, epochs: int) -> None:
         cell.epochs += totals["epochs"]  # a diverged trial is shorter
         cell.ran += totals["epochs"]
         cell.paces.append(totals["seconds"] / totals["epochs"])
+        code = provenance.code(config) if config else provenance.sources(*_targets(found.config))
+        if other := origins.differing(found, code, None):
+            cell.others.append(other)
+        cell.data += [data for data in origin.checksums(found.provenance) if data not in cell.data]
+        cell.compared &= config is not None and origins.held_to_checksums(found, config)
         return
     cell.epochs += epochs
     running = claim.running(folder)
@@ -85,11 +99,17 @@ def trial(cell: Cell, folder: Path, epochs: int) -> None:
     cell.states.append("running" if running else "failed" if failed else "waiting")
 
 
+def _targets(config: Mapping[str, Any]) -> list[str]:
+    """The task's and the network's, as a folder says; what is no name in Python is left out."""
+    told = [str(config[part].get("_target_")) for part in ("task", "model")]
+    return [target for target in told if re.fullmatch(r"[a-zA-Z]\w*(\.\w+)+", target, re.ASCII)]
+
+
 def found(runs: Path) -> list[Cell]:
     """Every cell below a results folder."""
     cells: dict[Path, Cell] = {}
     for folder in find.folders(runs):
-        trial(cells.setdefault(folder.parent, Cell(folder.parent.name)), folder, 0)
+        trial(cells.setdefault(folder.parent, Cell(folder.parent.name)), folder)
     return list(cells.values())
 
 
@@ -104,7 +124,7 @@ def planned(arguments: Iterable[str]) -> list[Cell]:
     cells: dict[str, Cell] = {}
     for job in prepare(list(arguments)):
         name = job.folder.parent.name
-        trial(cells.setdefault(name, Cell(name)), job.folder, job.resolved.config.task.epochs or 0)
+        trial(cells.setdefault(name, Cell(name)), job.folder, job.resolved.config)
     return list(cells.values())
 
 
@@ -124,6 +144,17 @@ def text(cells: list[Cell], planned: bool = True) -> str:
     left_of = [cell.left(typical) for cell in cells]
     lines = [aligned(rows, left=(0,))]
     lines += [unlike(cell.name, cell.machines) for cell in cells if len(cell.machines) > 1]
+    for cell in cells:
+        done = cell.count("done") + cell.count("diverged")
+        for other, count in Counter(cell.others).items():
+            lines.append(f"{cell.name}: {count} of {done} ran with {other}: {other.changes}")
+        if len(cell.data) > 1:
+            several = ", ".join(data[:12] for data in cell.data)
+            lines.append(f"{cell.name}: its trials ran on {len(cell.data)} sets of data: {several}")
+    if not all(cell.compared for cell in cells):
+        lines.append(
+            "not compared: whether complete trials ran on the data that are here now; run.py does"
+        )
     if all(value is not None for value in left_of) and cells:
         total = sum(value or 0.0 for value in left_of)
         about = f"about {_duration(total / max(running, 1))} left at this pace"

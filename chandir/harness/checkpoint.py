@@ -21,9 +21,10 @@ from torch import nn
 
 from chandir.harness import files
 from chandir.harness.errors import UserError
-from chandir.harness.record import CHECKPOINTS as NAMES
-from chandir.harness.record import holds_weights, unclaimed
+from chandir.harness.record import unclaimed
 from chandir.runfolder import reading, shapes
+from chandir.runfolder import weights as kept
+from chandir.runfolder.weights import CHECKPOINTS as NAMES
 
 # Weights and Adam's two moments, in two generations and the temporary file.
 COPIES = 9
@@ -69,10 +70,13 @@ class Saver:
             save(self.folder, self.held)
             self.held = None
 
-    def newest(self) -> dict[str, Any] | None:
-        """The weights of the last epoch that was offered, by this process or one before it."""
+    def weights(self, epoch: int) -> dict[str, Any] | None:
+        """Those at the end of the last epoch that was offered, by this process or one before it.
+
+        None if that is another epoch: what lies there is of an earlier try, or nothing was offered.
+        """
         state = self.held if self.held is not None else load(self.folder)[0]
-        return state.get("model") if state else None
+        return state.get("model") if state and state["epoch"] == epoch else None
 
 
 def _copy(value: Any) -> Any:
@@ -83,20 +87,22 @@ def _copy(value: Any) -> Any:
     return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
-def check_space(folder: Path, model: nn.Module) -> None:
-    """Refuse to start where the checkpoints will not fit.
+def check_space(folder: Path, model: nn.Module, keep: bool) -> None:
+    """Refuse to start where the checkpoints will not fit, or the weights that are to be kept.
 
     Raises:
         UserError: with what is needed and what is free.
     """
-    need = COPIES * sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    present = (path for path in (folder / name for name in NAMES) if path.exists())
+    size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    need = (COPIES + keep) * size
+    present = (path for path in (folder / name for name in (*NAMES, kept.NAME)) if path.exists())
     need -= sum(path.stat().st_size for path in present)  # a trial that continues has these
     free = shutil.disk_usage(folder).free
     if free < need:
         raise UserError(
             f"{folder}: {free / 1e6:.1f} MB are free: expected {need / 1e6:.1f} MB for the "
-            "checkpoints of this trial; free some space, or choose another paths.results"
+            f"checkpoints {'and the weights ' if keep else ''}of this trial; free some space, or "
+            "choose another paths.results"
         )
 
 
@@ -172,9 +178,7 @@ def _read(path: Path) -> dict[str, Any]:
     except reading.Damaged as damage:
         raise Unfit(f"is damaged: {damage}") from None
     if hashlib.sha256(payload).hexdigest().encode() != digest:
-        # A kill after `keep_weights` and before the result leaves weights.
-        weights = holds_weights(digest)
-        raise Unfit("holds weights without a result" if weights else "is damaged (checksum)")
+        raise Unfit("is damaged (checksum)")
     try:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever an unpickler raises on what it does not know
@@ -206,16 +210,3 @@ def remove(folder: Path) -> None:
     """Drop both generations."""
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
-
-
-def keep_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Final weights alone, as a plain ``torch.save`` of ``{"model": state_dict}``.
-
-    The generation before stays until `Record.tidy`: a kill in between continues from it.
-    """
-    buffer = io.BytesIO()
-    torch.save({"model": weights}, buffer)
-    new, old = (folder / name for name in NAMES)
-    if new.exists():
-        os.replace(new, old)
-    files.write(new, buffer.getvalue())

@@ -25,8 +25,8 @@ SOURCES = ("chandir/*.py", "chandir/harness/*.py")
 HARMLESS = {
     *("arguments", "plan", "sweep", "packing", "pool", "worker", "signals", "claim", "errors"),
     *("attempt", "launch", "launchers", "limits", "questions", "environment", "folders"),
-    *("outcomes", "silence", "host"),
-    *("files", "output", "record", "provenance", "numerics", "progress"),
+    *("outcomes", "silence", "host", "origins", "complete"),
+    *("files", "output", "record", "weights", "provenance", "numerics", "progress"),
     *("summary", "tracker", "mirror", "wording"),
 }
 PACKAGES = (
@@ -58,7 +58,7 @@ def provenance(config: Config, device: Any, checksum: str, lanes: int = 1) -> di
     }
     return {
         **commit(),
-        "sources": sources(*targets(config)),
+        "sources": code(config),
         "versions": versions() | installed(targets(config)),
         "device": described,
         "machine": kind(described, numerics()),
@@ -114,6 +114,11 @@ def targets(config: Config) -> tuple[str, ...]:
     """The classes that a trial is made of."""
     made = (config.task, config.model, config.metric, config.optimizer, config.schedule)
     return tuple(part.target for part in made)
+
+
+def code(config: Config) -> dict[str, str]:
+    """The `sources` of a trial."""
+    return sources(*targets(config))
 
 
 @cache

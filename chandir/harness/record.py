@@ -1,12 +1,12 @@
 """A trial's record on disk: config.yaml, provenance.json, log.jsonl, final.json.
 
-``final.json`` exists if and only if the trial is complete. What is read goes through
-`chandir.runfolder`; what is written, through here, each time after a look at the claim.
+``final.json`` exists if and only if the trial is complete; ``weights.pt`` is whole before it does.
+What is read goes through `chandir.runfolder`; what is written, through here, each time after a look
+at the claim.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +17,11 @@ import yaml
 from chandir import runfolder
 from chandir.harness import files
 from chandir.harness.errors import UserError
-from chandir.runfolder import log, shapes
+from chandir.runfolder import log, shapes, weights
 
-# The newer and the older generation of what an unfinished trial continues from.
-CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
-# What a trial that starts or continues writes anew; of the try before, or damaged.
-_FORMER = ("error.txt", "final.json", "correlation.json", "wandb/mirrored.json")
+# What a trial that starts or continues writes anew; of the try before, or damaged. The result goes
+# first: it is never seen with what another try wrote.
+_FORMER = ("final.json", "error.txt", "correlation.json", weights.NAME, "wandb/mirrored.json")
 
 
 def unclaimed() -> None:
@@ -60,18 +59,32 @@ class Record:
             UserError: where a folder lies in a file's place.
         """
         self.look()
-        for name in ("config.yaml", "provenance.json", log.NAME, *CHECKPOINTS, *_FORMER):
-            path = self.folder / name
-            if path.is_dir() and not path.is_symlink():
-                raise UserError(f"{path} is a folder: expected a file there; remove it")
+        self._refuse_folders()
         for parent in list(self.folder.parents)[:2]:  # the folder's own entry, and its cell's
             files.sync_folder(parent)
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-        files.write(self.folder / "config.yaml", text.encode())
-        files.write(self.folder / "provenance.json", files.to_json(provenance, indent=1).encode())
         for former in (self.folder / name for name in _FORMER):
             if os.path.lexists(former):
                 former.unlink()
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        files.write(self.folder / "config.yaml", text.encode())
+        files.write(self.folder / "provenance.json", files.to_json(provenance, indent=1).encode())
+
+    def revoke(self) -> None:
+        """Drop the result of a complete trial, and only that: the rest is then an unfinished one's.
+
+        Raises:
+            UserError: where a folder lies in a file's place.
+        """
+        self.look()
+        self._refuse_folders()
+        (self.folder / "final.json").unlink()
+        files.sync_folder(self.folder)
+
+    def _refuse_folders(self) -> None:
+        names = ("config.yaml", "provenance.json", log.NAME, *weights.CHECKPOINTS, *_FORMER)
+        for path in (self.folder / name for name in names):
+            if path.is_dir() and not path.is_symlink():
+                raise UserError(f"{path} is a folder: expected a file there; remove it")
 
     def rows(self) -> list[dict[str, Any]]:
         """The epochs logged so far, up to the first that a kill or an edit has damaged."""
@@ -132,24 +145,14 @@ class Record:
         return dict(found.final)
 
     def tidy(self) -> None:
-        """Of a complete trial, drop what it would continue from; weights that are kept stay.
+        """Of a complete trial, drop what it would continue from, and nothing else of that name.
 
         A kill may have come between the result and this.
         """
-        left = [path for name in CHECKPOINTS if os.path.lexists(path := self.folder / name)]
+        paths = (self.folder / name for name in weights.CHECKPOINTS)
+        left = [path for path in paths if weights.checkpoint(path)]
         for path in left if left and self.complete else ():
-            with contextlib.suppress(FileNotFoundError):  # another process may do the same
-                if path.is_symlink() or not path.is_file():
-                    continue  # not ours
-                with open(path, "rb") as file:
-                    kept = holds_weights(file.read(2))
-                if not kept:
-                    path.unlink()
-
-
-def holds_weights(head: bytes) -> bool:
-    """Whether a file that begins so is what `torch.save` wrote, a ZIP, and no checkpoint."""
-    return head[:2] == b"PK"
+            path.unlink(missing_ok=True)  # another process may do the same
 
 
 def result(

@@ -32,12 +32,14 @@ class Resolved:
         labels: how the run deviates from the paper's protocol; empty if it does not.
         notes: where the paper is silent, and what was chosen.
         stated: the metric's settings as its file has them, from which a reader tells what was set.
+        weights: that they be kept was asked for, and is not only the default.
     """
 
     config: Config
     labels: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stated: dict[str, Any] = field(default_factory=dict)
+    weights: bool = False
 
     def of_trial(self, trial: int) -> Resolved:
         """The same cell's configuration of another trial."""

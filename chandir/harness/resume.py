@@ -24,8 +24,16 @@ def resume(
     steppers: dict[str, torch.optim.Optimizer],
     streams: Streams,
 ) -> dict[str, Any]:
-    """Load the newest whole checkpoint into the networks, optimizers and streams."""
+    """Load the newest whole checkpoint into the networks, optimizers and streams.
+
+    A complete trial gets here to run again, see `origins.again`: from its start.
+    """
     new: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "segments": []}
+    if record.complete:
+        record.tidy()  # first, so that nothing continues from them after a kill
+        record.revoke()
+        checkpoint.remove(record.folder)  # weights of an older version, under that name
+        return new
     logged = len(record.rows())
     fresh = _Start(model, steppers, streams) if checkpoint.exist(record.folder) else None
     anew = False

@@ -110,7 +110,8 @@ class Task(Built):
     ``evaluate_every``: test scores are taken after so many epochs each, and after the last one.
     What is trained does not depend on it; the best epoch is the best of those.
     ``schedules``: a fact of its file, what is null in a schedule's, by the schedule's name.
-    ``checksums``: another one, whether the publisher's checksums or counts are at hand.
+    ``checksums``: another one, whether the publisher's checksums, or at least counts, are at hand.
+    Files that were held to checksums are the same files.
     ``embedded``: likewise, whether its data are part of a package, so that ``data.root`` is idle.
     """
 
@@ -123,7 +124,7 @@ class Task(Built):
     schedules: dict[str, dict[str, Any]] = {}
     table1: list[Row]
     in_paper: bool
-    checksums: bool
+    checksums: bool | Literal["counts"]
     embedded: bool = False
     scales: dict[Literal["paper", "short", "smoke"], dict[str, Any]]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from chandir import runfolder
 from chandir.harness import outcomes
-from chandir.harness.plan import Job
+from chandir.harness.complete import CHOICES, Complete
+from chandir.harness.origins import Origin
 from chandir.harness.provenance import machines
 from chandir.harness.schema import Config
 from chandir.runfolder import log, reading
@@ -28,7 +29,9 @@ class Cell:
         epochs: of one trial.
         steps: of one trial, on the task's own data.
         planned: trials asked for.
-        results: ``final.json`` of the complete ones.
+        results: ``final.json`` of the complete ones of this code and these data.
+        others: that of the complete ones of other code or data, apart for each: no mean is of two.
+        waits: whether those run again, so that they are not done.
         failed: why, of each run folder with an error.
         damaged: why, of each that has a result which cannot be trusted; it is run again.
         machines: the kinds that ran the complete ones, each once.
@@ -45,6 +48,8 @@ class Cell:
     like: tuple[str, str, int | None]
     planned: int = 0
     results: list[dict[str, Any]] = field(default_factory=list)
+    others: dict[Origin, list[dict[str, Any]]] = field(default_factory=dict)
+    waits: bool = False
     failed: dict[Path, str] = field(default_factory=dict)
     damaged: dict[Path, str] = field(default_factory=dict)
     ran: int = 0
@@ -54,30 +59,37 @@ class Cell:
     @property
     def left(self) -> int:
         """Epochs that are still to be run."""
-        return self.epochs * (self.planned - len(self.results)) - self.ran
+        return self.epochs * (self.planned - self.done) - self.ran
 
     @property
-    def diverged(self) -> int:
-        """Trials whose loss stopped being finite; they count as complete."""
-        return sum(result["status"] == "diverged" for result in self.results)
-
-    def score(self) -> str:
-        """Mean ± standard deviation of the last epoch's score over the complete trials."""
-        if not self.results:
-            return ""
-        primary = self.results[0]["score"]
-        values = [result["last"].get(primary["name"]) for result in self.results]
-        finite = [value for value in values if value is not None]  # diverged ones have none
-        if not finite:
-            return "not finite"
-        spread = f" ± {statistics.stdev(finite):.2f}" if len(finite) > 1 else ""
-        return f"{statistics.fmean(finite):.2f}{spread} {primary.get('unit', '')}".rstrip()
+    def done(self) -> int:
+        """Trials that are not run any more."""
+        others = sum(map(len, self.others.values()))
+        return len(self.results) + (0 if self.waits else others)
 
 
-def cells(jobs: list[Job]) -> list[Cell]:
+def _diverged(results: list[dict[str, Any]]) -> int:
+    """Trials whose loss stopped being finite; they count as complete."""
+    return sum(result["status"] == "diverged" for result in results)
+
+
+def _score(results: list[dict[str, Any]]) -> str:
+    """Mean ± standard deviation of the last epoch's score over complete trials."""
+    if not results:
+        return ""
+    primary = results[0]["score"]
+    values = [result["last"].get(primary["name"]) for result in results]
+    finite = [value for value in values if value is not None]  # diverged ones have none
+    if not finite:
+        return "not finite"
+    spread = f" ± {statistics.stdev(finite):.2f}" if len(finite) > 1 else ""
+    return f"{statistics.fmean(finite):.2f}{spread} {primary.get('unit', '')}".rstrip()
+
+
+def cells(complete: Complete) -> list[Cell]:
     """The cells of a command line, in its order, read from the run folders."""
     found: dict[str, Cell] = {}
-    for job in jobs:
+    for job in complete.jobs:
         name = job.folder.parent.name
         config = job.resolved.config
         entry = found.setdefault(
@@ -87,25 +99,31 @@ def cells(jobs: list[Job]) -> list[Cell]:
                 job.resolved.labels,
                 job.resolved.notes,
                 config.task.epochs or 0,
-                _steps(config),
+                steps(config),
                 (config.task.name, config.model.name, config.task.batch_size),
             ),
         )
         entry.planned += 1
-        _add(entry, job.folder)
+        _add(entry, job.folder, complete)
     return list(found.values())
 
 
-def _add(entry: Cell, folder: Path) -> None:
+def _add(entry: Cell, folder: Path, complete: Complete) -> None:
     """Count what a run folder says, and what this process knows if the folder could not be told."""
-    found = runfolder.state(folder)
+    found, known = runfolder.state(folder), outcomes.of(folder)
     if found.complete:
         totals = found.final["totals"]
-        entry.results.append(dict(found.final))
         entry.paces.append(totals["seconds"] / totals["epochs"])
-        entry.machines += [m for m in machines(found.provenance) if m not in entry.machines]
+        if folder in complete.again:  # its result stands until the new run has begun
+            entry.waits = True
+            if known is not None:
+                entry.failed[folder] = known
+        if other := complete.others.get(folder):
+            entry.others.setdefault(other, []).append(dict(found.final))
+        elif folder not in complete.again:
+            entry.results.append(dict(found.final))
+            entry.machines += [m for m in machines(found.provenance) if m not in entry.machines]
         return
-    known = outcomes.of(folder)
     if found.status == "damaged" and known is None:
         entry.damaged[folder] = found.reason
         return
@@ -116,7 +134,7 @@ def _add(entry: Cell, folder: Path) -> None:
         entry.failed[folder] = found.reason if found.status == "failed" else str(known)
 
 
-def _steps(config: Config) -> int:
+def steps(config: Config) -> int:
     """Optimizer steps of one trial; the last partial batch of an epoch is one, unless dropped."""
     samples = (config.task.model_extra or {}).get("train_size") or config.task.shape["samples"]
     assert config.task.batch_size is not None
@@ -126,12 +144,12 @@ def _steps(config: Config) -> int:
     return (whole + partial) * config.task.epochs
 
 
-def plan_text(jobs: list[Job]) -> str:
+def plan_text(complete: Complete) -> str:
     """What would run: cells, trials, what is done, labels, and the time left if it can be told."""
-    table = cells(jobs)
-    steps = sum(entry.planned * entry.steps for entry in table)
+    jobs, table = complete.jobs, cells(complete)
+    total = sum(entry.planned * entry.steps for entry in table)
     lines = [
-        f"{len(jobs)} trials of {len(table)} cells, {steps:,} steps, under "
+        f"{len(jobs)} trials of {len(table)} cells, {total:,} steps, under "
         f"{jobs[0].resolved.config.paths.results}"
     ]
     remarks = [
@@ -143,9 +161,13 @@ def plan_text(jobs: list[Job]) -> str:
         lines.append(
             f"  {entry.name}: {entry.planned} trials of {entry.epochs} epochs, "
             f"{entry.steps:,} steps each, {len(entry.results)} done"
+            + "".join(f", {len(each)} with {other}" for other, each in entry.others.items())
         )
         lines += [f"      {remark}" for remark in own if remark not in shared]
-    lines += shared
+    lines += [*shared, *complete.told()]
+    if complete.others:
+        lines.append(f"  {CHOICES[complete.choice]}")
+    lines += complete.notes()
     if any(entry.left for entry in table):
         lines.append(_time_left(table))
     return "\n".join(lines)
@@ -165,22 +187,19 @@ def _time_left(table: list[Cell]) -> str:
     return f"about {seconds / 60:.1f} min left, one trial after the other, as measured{borrowed}"
 
 
-def text(jobs: list[Job]) -> str:
+def text(complete: Complete) -> str:
     """The table at the end of a sweep, each failed trial's last line, and the tracebacks."""
-    rows = [("cell", "planned", "done", "diverged", "failed", "score (last epoch)")]
-    table = cells(jobs)
+    rows: list[tuple[str, ...]] = [
+        ("cell", "planned", "done", "diverged", "failed", "score (last epoch)")
+    ]
+    table = cells(complete)
     for entry in table:
-        rows.append(
-            (
-                entry.name,
-                str(entry.planned),
-                str(len(entry.results)),
-                str(entry.diverged),
-                str(len(entry.failed)),
-                entry.score(),
-            )
-        )
-    lines = [aligned(rows, left=(0, 5))]
+        counts = (entry.planned, len(entry.results), _diverged(entry.results), len(entry.failed))
+        rows.append((entry.name, *map(str, counts), _score(entry.results)))
+        for other, results in entry.others.items():
+            counts_of = (str(len(results)), str(_diverged(results)))
+            rows.append((f"  with {other}", "", *counts_of, "", _score(results)))
+    lines = [aligned(rows, left=(0, 5)), *complete.told()]
     for label in sorted({label for entry in table for label in entry.labels}):
         lines.append(f"label: {label}")
     for note in sorted({note for entry in table for note in entry.notes}):
@@ -193,10 +212,10 @@ def text(jobs: list[Job]) -> str:
         for folder, why in entry.damaged.items():
             lines.append(f"damaged: {folder}: {why} (the same command runs it again)")
     lines += _tracebacks([folder for entry in table for folder in entry.failed])
-    waiting = sum(entry.planned - len(entry.results) - len(entry.failed) for entry in table)
+    waiting = sum(entry.planned - entry.done - len(entry.failed) for entry in table)
     if waiting:
         lines.append(
-            f"{waiting} of {len(jobs)} trials are not finished: the same command continues"
+            f"{waiting} of {len(complete.jobs)} trials are not finished: the same command continues"
         )
     return "\n".join(lines)
 
@@ -238,8 +257,3 @@ def aligned(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def complete(jobs: list[Job]) -> bool:
-    """Whether every trial has its final result."""
-    return all(runfolder.state(job.folder).complete for job in jobs)

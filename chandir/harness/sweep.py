@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -13,8 +14,10 @@ from hydra.core.override_parser.types import Override
 from chandir.harness import idle, launchers, portable, signals, summary
 from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
 from chandir.harness.attempt import attempt
+from chandir.harness.complete import CHOICES, Complete, compared
 from chandir.harness.errors import UserError
 from chandir.harness.launch import launch
+from chandir.harness.origins import Here
 from chandir.harness.plan import Job, jobs
 from chandir.harness.record import Record
 
@@ -44,6 +47,8 @@ def prepare(arguments: list[str]) -> list[Job]:
         raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
     planned = jobs(tuple(item for item in overrides if not item.startswith(HYDRA)))
     idle.refuse_root(parsed, planned)
+    if any(item.key_or_group == "checkpoint.keep" and item.value() is True for item in parsed):
+        planned = [replace(job, resolved=replace(job.resolved, weights=True)) for job in planned]
     _check_launcher(parsed, planned, len(planned) > 1 or any(flag in SWEEP for flag in arguments))
     if planned[0].resolved.config.plan:
         _check_settings(parsed, planned)
@@ -65,19 +70,23 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
     Returns:
         The exit status: 0 complete, 1 not, 2 refused, 128 + n after signal n.
     """
+    here = Here()
     if planned[0].resolved.config.plan:
-        print(summary.plan_text(planned))
+        print(summary.plan_text(Complete(planned, here)))
         return 0
     sweep = len(planned) > 1 or any(flag in arguments for flag in SWEEP)
     try:
         with signals.listening():
-            pending = [job for job in planned if not Record(job.folder).complete]
-            _hold_instructions(pending)
+            before = Complete(planned, here)
+            restart = before.choice == "restart"  # then data decide, whose loading loads torch
+            _hold_instructions(planned if restart else before.pending)
             _check_machine(planned, arguments)
+            before.refuse()  # for its code, before data are loaded
+            before = compared(planned, here, launchers.elsewhere(arguments))
+            before.refuse()
+            pending = before.pending
             _check_needs(pending, arguments)
-            if len(pending) < len(planned):
-                done = len(planned) - len(pending)
-                print(f"{done} of {len(planned)} trials were complete already")
+            _tell(before)
             if pending and not sweep:
                 attempt(pending[0])
             elif pending:
@@ -89,13 +98,26 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
         return 2  # without a summary: nothing ran
     except signals.Leave as leave:
         print(f"{leave}: the same command continues", file=sys.stderr)
-        print(summary.text(planned))
+        print(summary.text(Complete(planned, here)))
         return 128 + leave.signum
     except BaseException:
-        print(summary.text(planned))
+        print(summary.text(Complete(planned, here)))
         raise
-    print(summary.text(planned))
-    return 0 if summary.complete(planned) else 1
+    after = Complete(planned, here)
+    print(summary.text(after))
+    return 0 if not after.pending else 1
+
+
+def _tell(before: Complete) -> None:
+    """What is complete, and what becomes of it."""
+    stand = len(before.jobs) - len(before.pending)
+    if stand:
+        print(f"{stand} of {len(before.jobs)} trials were complete already")
+    lines = before.told()
+    if lines:
+        lines.append(f"  {CHOICES[before.choice]}")
+    for line in [*lines, *before.notes()]:
+        print(line, flush=True)
 
 
 def _check_launcher(parsed: list[Override], planned: list[Job], sweep: bool) -> None:

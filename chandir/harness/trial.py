@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from chandir import correlation
-from chandir.harness import checkpoint, data, devices, files, optimizers, signals
+from chandir.harness import checkpoint, data, devices, files, optimizers, origins, signals, weights
 from chandir.harness.claim import Held, Lost, claim
 from chandir.harness.errors import UserError
 from chandir.harness.loop import Epoch, Request, steps_per_epoch, train_epoch
@@ -37,6 +37,8 @@ class Retry(Exception):
 
 def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
     """Run a trial, or continue it, or return its result if it is complete.
+
+    Under ``on_change=restart`` a complete one of other code or data runs again.
 
     Args:
         resolved: the configuration.
@@ -84,14 +86,15 @@ def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -
         Retry: as thrown in, once the end of the last whole epoch is saved. Otherwise as `run`.
     """
     record = Record(folder)
-    if record.complete:
+    if record.complete and not origins.again(resolved, folder):
         return record.final()
     folder.mkdir(parents=True, exist_ok=True)
     with claim(folder) as held:
-        if record.complete:  # the owner before us finished it
+        again = origins.again(resolved, folder)
+        if record.complete and not again:  # the owner before us finished it
             return record.final()
-        if damage := record.damage():
-            print(f"{folder}: {damage}: the trial runs again", flush=True)
+        if why := again or record.damage():
+            print(f"{folder}: {why}: the trial runs again", flush=True)
         files.clean(folder)
         record = Record(folder, held.look)
         saver = checkpoint.Saver(folder, resolved.config.checkpoint.seconds, held.look)
@@ -136,7 +139,7 @@ def _train(
     task = data.load(config, device)
     torch.manual_seed(seed(config.trial, "init"))
     model = data.build_model(config).to(device)
-    checkpoint.check_space(record.folder, model)
+    checkpoint.check_space(record.folder, model, config.checkpoint.keep)
     streams = Streams(config.trial)
     steppers = {
         player: optimizers.build(config, network, player)
@@ -216,10 +219,10 @@ def _train(
     }
     final = result(rows, task.score, config.trial, totals, diverged)
     if config.checkpoint.keep:
-        weights = model.state_dict() if diverged is None else saver.newest()  # of the last good one
-        if weights is not None:
+        kept = saver.weights(epoch - 1) if diverged else model.state_dict()  # the last good ones
+        if kept is not None:
             record.look()
-            checkpoint.keep_weights(record.folder, weights)
+            weights.write(record.folder, kept)
     record.put("final.json", final)
     record.tidy()
     return final

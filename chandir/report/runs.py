@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 from chandir import runfolder
-from chandir.runfolder import find
+from chandir.runfolder import find, origin
 
 
 class Trial(runfolder.Contents):
@@ -25,11 +23,7 @@ class Trial(runfolder.Contents):
 
         A trial that was continued with other sources (``on_change=continue``) has one of its own.
         """
-        segments = self.provenance.get("segments") or []
-        ran = [each["sources"] for each in segments if "sources" in each]
-        ran = ran or [self.provenance.get("sources") or {}]
-        texts = [json.dumps(each, sort_keys=True) for each in ran]
-        return sha256("\n".join(dict.fromkeys(texts)).encode()).hexdigest()
+        return origin.digest(origin.codes(self.provenance))
 
     @cached_property
     def machines(self) -> list[str]:
@@ -45,10 +39,10 @@ class Trial(runfolder.Contents):
         """The pictures that the task left: samples of a generator, predicted masks."""
         return sorted(path for path in self.folder.glob("*.png") if not path.is_symlink())
 
-    @property
+    @cached_property
     def checksum(self) -> str:
-        """The sha256 of the data as used."""
-        return str((self.provenance.get("data") or {}).get("checksum") or "")
+        """The sha256 of the data as used; of a trial continued on other data, one of its own."""
+        return origin.checksum(self.provenance)
 
 
 def read(runs: Path | str) -> list[Trial]:

@@ -20,7 +20,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # Bytes that a file may have. A log of a hundred thousand epochs has 30 MB.
 LIMITS = {"log.jsonl": 1 << 28, "correlation.json": 1 << 26, "claim.json": 1 << 12}
-LIMITS |= dict.fromkeys(("checkpoint.pt", "checkpoint.previous.pt"), 1 << 40)
+LIMITS |= dict.fromkeys(("checkpoint.pt", "checkpoint.previous.pt", "weights.pt"), 1 << 40)
 USUAL = 1 << 22
 TAIL = 1 << 16  # of an error's text
 DEPTH, NODES = 40, 1_000_000  # of nested values; aliases of YAML count where they are used

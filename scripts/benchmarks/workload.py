@@ -50,7 +50,7 @@ def identity(config: Config) -> dict[str, Any]:
 
 def steps(job: Job) -> int:
     """Optimizer steps of a trial."""
-    return summary.cells([job])[0].steps
+    return summary.steps(job.resolved.config)
 
 
 def random_images(config: Config, count: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from chandir.harness import provenance
+from chandir.harness.complete import Complete
+from chandir.harness.origins import Here
 from chandir.harness.plan import Job
 from chandir.harness.record import Record, result
 
@@ -56,7 +59,8 @@ def begun(job: Job, epochs: int, seconds: float = 60.0) -> Record:
     """The folder of a trial that was interrupted after some epochs, made up."""
     record = Record(job.folder)
     job.folder.mkdir(parents=True)
-    origin = {"commit": "c" * 40, "dirty": False, "sources": {"a.py": "0"}, "versions": {},
+    code = provenance.code(job.resolved.config)
+    origin = {"commit": "c" * 40, "dirty": False, "sources": code, "versions": {},
               "device": {"name": "made up"}, "determinism": "fast",
               "data": {"checksum": "d" * 64}}  # fmt: skip
     record.open(job.resolved.plain() | {"score": SCORE}, origin)
@@ -74,6 +78,11 @@ def whole(job: Job, status: str = "done", epochs: int | None = None, seconds: fl
     diverged = {"epoch": epochs} if status == "diverged" else None
     record.put("final.json", result(record.rows(), SCORE, job.trial, totals, diverged))
     return job.folder
+
+
+def complete(jobs: list[Job]) -> Complete:
+    """What is complete of some trials; their data are not compared."""
+    return Complete(jobs, Here())
 
 
 def trials(results: Path) -> list[Path]:

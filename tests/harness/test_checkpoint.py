@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -16,9 +17,10 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import checkpoint, files
+from chandir.harness import checkpoint, files, weights
 from chandir.harness.errors import UserError
 from chandir.harness.record import Record
+from chandir.harness.trial import run
 from chandir.report import runs
 from tests.harness.faults import (
     ALWAYS,
@@ -29,9 +31,9 @@ from tests.harness.faults import (
     forked,
     interrupted,
     job,
+    ran,
+    saved,
 )
-
-KEEP = "checkpoint.keep=true"
 
 
 def flip(path: Path) -> None:
@@ -98,30 +100,90 @@ def test_a_score_that_is_not_finite_is_no_result(
         assert runs.read(tmp_path)[0].status == "failed"
 
 
-def test_kills_between_the_kept_weights_and_the_result_cost_one_epoch(
+def test_a_kill_between_the_weights_and_the_result_costs_one_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], undisturbed: dict[str, Any]
 ) -> None:
-    folder = interrupted(tmp_path, KEEP, epoch=3)
+    planned = job(tmp_path, SHORT, ALWAYS)
+
+    def trial() -> None:
+        def write_and_die(folder: Path, state: dict[str, Any]) -> None:
+            (folder / "weights.pt").write_bytes(b"half of the weigh")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        weights.write = write_and_die
+        run(planned.resolved, planned.folder, bar=False)
+
     for _ in range(2):  # the second one finds what the first one left
-        checkpoint.keep_weights(folder, {"w": torch.zeros(3)})
-        state, told = checkpoint.load(folder)
-        assert state is not None
-        assert state["epoch"] == 3
-        assert ["holds weights without a result" in line for line in told] == [True]
-    assert finished(tmp_path, SHORT, ALWAYS, KEEP) == undisturbed
+        assert ended(forked(trial)) == -signal.SIGKILL
+        assert saved(planned.folder) == 3
+        assert (planned.folder / "weights.pt").exists()
+        assert not Record(planned.folder).complete
+    assert finished(tmp_path, SHORT, ALWAYS) == undisturbed
     assert "starting anew" not in capsys.readouterr().out
+    assert torch.load(planned.folder / "weights.pt", weights_only=True).keys()
+
+
+def test_the_result_is_there_only_after_whole_weights(tmp_path: Path) -> None:
+    """Killed before each thing that the end of a trial asks of the disk."""
+    planned = job(tmp_path, SHORT, ALWAYS)
+    found = set()
+    for call in range(1, 40):
+
+        def trial(call: int = call) -> None:
+            write = weights.write
+
+            def write_and_die(folder: Path, state: dict[str, Any]) -> None:
+                die_before(call)
+                write(folder, state)
+
+            weights.write = write_and_die
+            run(planned.resolved, planned.folder, bar=False)
+
+        status = ended(forked(trial))
+        names = [(planned.folder / name).exists() for name in ("weights.pt", "final.json")]
+        found.add(tuple(names))
+        if names[0]:
+            assert torch.load(planned.folder / "weights.pt", weights_only=True).keys()
+        if names[1]:
+            break
+        assert status == -signal.SIGKILL
+    assert found == {(False, False), (True, False), (True, True)}
+
+
+def test_a_disk_too_full_for_the_weights_is_told_and_ends_without_a_result(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    undisturbed: dict[str, Any],
+) -> None:
+    prepare = files.prepare
+
+    def full(path: Path, content: bytes) -> Path:
+        if path.name == "weights.pt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return prepare(path, content)
+
+    monkeypatch.setattr(files, "prepare", full)
+    assert not ran(job(tmp_path, SHORT, ALWAYS))
+    told = capfd.readouterr().err
+    assert "cannot save the weights of" in told
+    assert "free some space" in told
+    assert not Record(job(tmp_path, SHORT).folder).complete
+    monkeypatch.setattr(files, "prepare", prepare)
+    assert finished(tmp_path, SHORT, ALWAYS) == undisturbed
 
 
 def test_what_a_trial_has_saved_counts_as_space_for_its_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = torch.nn.Linear(100, 100)
-    need = checkpoint.COPIES * 4 * (100 * 100 + 100)
+    need = (checkpoint.COPIES + 1) * 4 * (100 * 100 + 100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=need - 1))
-    with pytest.raises(UserError, match="free some space"):
-        checkpoint.check_space(tmp_path, model)
+    with pytest.raises(UserError, match="the checkpoints and the weights of this trial; free some"):
+        checkpoint.check_space(tmp_path, model, keep=True)
+    checkpoint.check_space(tmp_path, model, keep=False)
     (tmp_path / "checkpoint.pt").write_bytes(b"x")
-    checkpoint.check_space(tmp_path, model)
+    checkpoint.check_space(tmp_path, model, keep=True)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_trial_killed_in_its_writes_again_and_again_ends_with_the_same_numbers
     tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     """Faults 1 and 2: any file of the run folder, any step; the log has each epoch once."""
-    planned = job(tmp_path, SHORT, ALWAYS, "checkpoint.keep=true")
+    planned = job(tmp_path, SHORT, ALWAYS)
     chance = random.Random(0)
     kills = 0
     while not (planned.folder / "final.json").exists():
@@ -75,14 +75,14 @@ def test_a_trial_killed_in_its_writes_again_and_again_ends_with_the_same_numbers
         kills += status != 0
         assert kills < 60
     assert kills >= 3
-    assert finished(tmp_path, SHORT, ALWAYS, "checkpoint.keep=true") == undisturbed
+    assert finished(tmp_path, SHORT, ALWAYS) == undisturbed
     assert saved_weights(planned.folder).keys()
 
 
 def saved_weights(folder: Path) -> dict[str, Any]:
     import torch
 
-    weights: dict[str, Any] = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
+    weights: dict[str, Any] = torch.load(folder / "weights.pt", weights_only=True)
     return weights
 
 
@@ -167,7 +167,7 @@ def test_a_disk_too_small_is_refused_before_training(
     """Fault 5: the estimate."""
     (small_disk / "most").write_bytes(b"x" * 15_900_000)
     assert not ran(job(small_disk, SHORT))
-    assert "MB for the checkpoints of this trial" in capfd.readouterr().err
+    assert "MB for the checkpoints and the weights of this trial" in capfd.readouterr().err
     assert not (job(small_disk, SHORT).folder / "log.jsonl").exists()
 
 

@@ -14,7 +14,7 @@ from chandir.harness.numerics import kind, numerics
 from chandir.harness.plan import jobs
 from chandir.harness.trial import run
 from scripts import status
-from tests.harness.runs import SMALL
+from tests.harness.runs import SMALL, complete
 
 CPU = {"kind": "cpu", "name": "AMD EPYC"}
 
@@ -93,13 +93,13 @@ def test_a_resume_on_another_kind_is_told_and_recorded(
 def test_summary_and_status_say_where_a_cell_mixes_kinds(tmp_path: Path) -> None:
     folders = [trained(tmp_path, f"trial={trial}") for trial in range(2)]
     planned = jobs((*SMALL, "device=cpu", "trial=range(2)", f"paths.results={tmp_path}"))
-    assert "kinds of machines" not in summary.text(planned)
+    assert "kinds of machines" not in summary.text(complete(planned))
     assert "kinds of machines" not in status.text(status.found(tmp_path))
     path = folders[1] / "provenance.json"
     origin = json.loads(path.read_text())
     origin["segments"][0]["machine"] = "another machine"
     path.write_text(json.dumps(origin))
-    for text in (summary.text(planned), status.text(status.found(tmp_path))):
+    for text in (summary.text(complete(planned)), status.text(status.found(tmp_path))):
         assert f"{folders[0].parent.name}: its trials ran on 2 kinds of machines" in text
         assert "another machine, torch" in text
 

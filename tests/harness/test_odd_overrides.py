@@ -14,6 +14,7 @@ from chandir.harness.errors import UserError
 from chandir.harness.launchers import choices
 from chandir.harness.plan import jobs
 from chandir.harness.sweep import _check_machine, prepare
+from tests.harness.runs import complete
 
 VALUES = (
     *("", " ", "''", "null", "???", "true", "-1", "0", "1e308", "-1e308", "5e-324", "nan", "inf"),
@@ -56,7 +57,7 @@ def lines() -> list[list[str]]:
 def outcome(arguments: list[str]) -> str:
     """ "planned", or why not."""
     try:
-        summary.plan_text(prepare([*arguments, "plan=true"]))
+        summary.plan_text(complete(prepare([*arguments, "plan=true"])))
     except UserError as error:
         return str(error) or "no reason"
     return "planned"

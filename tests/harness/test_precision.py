@@ -71,12 +71,12 @@ def test_bf16_reaches_the_step_and_leaves_weights_and_scores_in_float32(
 ) -> None:
     plain, _, output = watched(tmp_path, monkeypatch)
     assert output.dtype == torch.float32
-    rough, _, output = watched(tmp_path, monkeypatch, "precision=bf16", "checkpoint.keep=true")
+    rough, _, output = watched(tmp_path, monkeypatch, "precision=bf16")
     assert output.dtype == torch.bfloat16
     assert plain["log"][0]["train_loss"] != rough["log"][0]["train_loss"]
     assert rough["log"][0]["train_loss"] == pytest.approx(plain["log"][0]["train_loss"], rel=0.05)
-    (file,) = tmp_path.glob("*/*bf16*/trial-0/checkpoint.pt")
-    weights = torch.load(file, weights_only=True)["model"]
+    (file,) = tmp_path.glob("*/*bf16*/trial-0/weights.pt")
+    weights = torch.load(file, weights_only=True)
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
 
 

@@ -145,12 +145,12 @@ def test_dropout_differs_between_lanes_and_steps(tmp_path: Path) -> None:
 
 
 def test_the_record_says_how_many_and_the_log_and_checkpoint_are_as_ever(tmp_path: Path) -> None:
-    planned = [job(tmp_path, *DIGITS, f"trial={k}", "checkpoint.keep=true") for k in range(3)]
+    planned = [job(tmp_path, *DIGITS, f"trial={k}") for k in range(3)]
     stacked(planned, size=2)
     for it in planned:
         device = json.loads((it.folder / "provenance.json").read_text())["device"]
         assert device["lanes"] == 2
-        weights = torch.load(it.folder / "checkpoint.pt", weights_only=True)["model"]
+        weights = torch.load(it.folder / "weights.pt", weights_only=True)
         assert all(w.untyped_storage().nbytes() == w.nbytes for w in weights.values())
         assert [row["epoch"] for row in numbers(it.folder)["log"]] == [1, 2, 3]
         assert not (it.folder / "claim.json").exists()

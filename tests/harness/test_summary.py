@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chandir.harness import summary
 from chandir.harness.plan import Job, jobs
-from tests.harness.runs import begun, whole
+from tests.harness.runs import begun, complete, whole
 
 
 def sweep(tmp_path: Path, *arguments: str) -> list[Job]:
@@ -16,7 +16,7 @@ def sweep(tmp_path: Path, *arguments: str) -> list[Job]:
 
 def test_a_plan_counts_cells_trials_steps_and_what_is_done(tmp_path: Path) -> None:
     planned = sweep(tmp_path, "metric=h0,sobolev", "optimizer=sgd,adam", "trial=range(2)")
-    lines = summary.plan_text(planned).splitlines()
+    lines = summary.plan_text(complete(planned)).splitlines()
     assert lines[0].startswith("8 trials of 4 cells, 1,056 steps, under ")  # 257 images in 8s
     assert "2 trials of 4 epochs, 132 steps each, 0 done" in lines[1]
     # What holds for every cell is said once.
@@ -28,16 +28,16 @@ def test_a_plan_counts_cells_trials_steps_and_what_is_done(tmp_path: Path) -> No
 def test_the_time_left_is_that_of_the_epochs_left_at_the_pace_measured(tmp_path: Path) -> None:
     first, second, third, *_ = planned = sweep(tmp_path, "metric=h0,sobolev", "trial=range(3)")
     begun(first, 2, 30)  # two of four epochs, 30 s each: 2 + 4 + 4 left in this cell
-    text = summary.plan_text(planned)
+    text = summary.plan_text(complete(planned))
     # The other cell has the same network and batch size: 12 epochs at the same pace.
     assert "about 11.0 min left, one trial after the other, as measured (1 cells at" in text
     for job in (second, third, *planned[3:]):
         whole(job)
-    text = summary.plan_text(planned)
+    text = summary.plan_text(complete(planned))
     assert f"about {2 * (30 + 60 + 60) / 3 / 60:.1f} min left" in text
     shutil.rmtree(first.folder)
     whole(first)
-    assert " left" not in summary.plan_text(planned).splitlines()[-1]
+    assert " left" not in summary.plan_text(complete(planned)).splitlines()[-1]
 
 
 def test_tracebacks_are_shown_once_each_and_users_errors_are_not(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_tracebacks_are_shown_once_each_and_users_errors_are_not(tmp_path: Path)
         (folder / "error.txt").write_text(fault)
     user = "Traceback (most recent call last):\nchandir.harness.errors.UserError: no data\n"
     (planned[2].folder / "error.txt").write_text(user)
-    text = summary.text(planned)
+    text = summary.text(complete(planned))
     assert text.count("    Traceback (most recent call last):") == 1
     assert f"{planned[0].folder} and 1 more:" in text
     assert f"failed: {planned[2].folder}: chandir.harness.errors.UserError: no data" in text

@@ -13,16 +13,19 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from torch import nn
 
-from chandir.harness import checkpoint, optimizers
+from chandir import runfolder
+from chandir.harness import checkpoint, data, optimizers, weights
 from chandir.harness.claim import Busy, claim
 from chandir.harness.errors import UserError
 from chandir.harness.numerics import LIMITS
 from chandir.harness.plan import Job, jobs
-from chandir.harness.record import result
+from chandir.harness.record import Record, result
 from chandir.harness.schema import Config
 from chandir.harness.seeding import Streams, seed
 from chandir.harness.trial import run
+from chandir.runfolder.weights import lacking
 from tests.harness.runs import SMALL, call, command, numbers, trials
 
 # One step of these overflows float32.
@@ -48,6 +51,7 @@ def test_a_trial_leaves_its_record(tmp_path: Path) -> None:
         "final.json",
         "log.jsonl",
         "provenance.json",
+        "weights.pt",
     ]
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["metric"]["name"] == "sobolev"
@@ -271,10 +275,10 @@ def test_of_a_diverged_trial_the_last_good_weights_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     def trained_until(epochs: int, name: str) -> dict[str, torch.Tensor]:
-        options = ("schedule.every=9", "checkpoint.keep=true", f"checkpoint.seconds={seconds}")
+        options = ("schedule.every=9", f"checkpoint.seconds={seconds}")
         folder = trained(tmp_path / name, f"task.epochs={epochs}", *options)
-        assert sorted(path.name for path in folder.glob("checkpoint*")) == ["checkpoint.pt"]
-        return dict(torch.load(folder / "checkpoint.pt")["model"])
+        assert not list(folder.glob("checkpoint*"))
+        return dict(torch.load(folder / "weights.pt", weights_only=True))
 
     good = trained_until(2, "good")
     begin = optimizers.begin_epoch
@@ -293,12 +297,30 @@ def test_of_a_diverged_trial_the_last_good_weights_are_kept(
 
 def test_what_a_kill_after_the_result_left_is_removed(tmp_path: Path) -> None:
     folder = trained(tmp_path)
+    before = (folder / "weights.pt").read_bytes()
     for epoch in (1, 2):
         checkpoint.save(folder, {"epoch": epoch})
-    checkpoint.keep_weights(folder, {"w": torch.zeros(2)})
     assert len(list(folder.glob("checkpoint*"))) == 2
     assert call(*SMALL, f"paths.results={tmp_path}").returncode == 0
-    assert [path.name for path in folder.glob("checkpoint*")] == ["checkpoint.pt"], "the weights"
+    assert not list(folder.glob("checkpoint*"))
+    assert (folder / "weights.pt").read_bytes() == before
+
+
+def test_weights_under_the_checkpoints_name_are_those_of_an_older_version_and_stay(
+    tmp_path: Path,
+) -> None:
+    folder = trained(tmp_path)
+    (folder / "weights.pt").unlink()
+    checkpoint.save(folder, {"epoch": 1})
+    (folder / "checkpoint.pt").rename(folder / "checkpoint.previous.pt")
+    torch.save({"model": {"w": torch.zeros(2)}}, folder / "checkpoint.pt")
+    before = (folder / "checkpoint.pt").read_bytes()
+    Record(folder).tidy()
+    assert [path.name for path in folder.glob("checkpoint*")] == ["checkpoint.pt"]
+    assert (folder / "checkpoint.pt").read_bytes() == before
+    assert not lacking(runfolder.state(folder))
+    (folder / "checkpoint.pt").unlink()
+    assert lacking(runfolder.state(folder))
 
 
 def test_a_claimed_trial_is_named_and_a_dead_owners_is_free(tmp_path: Path) -> None:
@@ -327,10 +349,47 @@ def test_another_hosts_live_claim_is_respected_until_it_expires(tmp_path: Path) 
         pass
 
 
-def test_final_weights_stay_if_asked_for(tmp_path: Path) -> None:
-    folder = trained(tmp_path, "checkpoint.keep=true")
-    weights = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
-    assert weights["conv1.weight"].shape == (50, 1, 5, 5)
+def test_final_weights_are_those_that_the_last_score_is_of(tmp_path: Path) -> None:
+    planned = job(tmp_path)
+    folder = trained(tmp_path)
+    model = data.build_model(planned.resolved.config)
+    found = torch.load(folder / "weights.pt", weights_only=True)
+    assert type(found) is dict
+    assert list(found) == list(model.state_dict())
+    model.load_state_dict(found)
+    task = data.load(planned.resolved.config, torch.device("cpu"))
+    with torch.no_grad():
+        again = task.evaluate(model.eval(), True)
+    last = json.loads((folder / "final.json").read_text())["last"]
+    assert again == {name: last[name] for name in again}
+    numbers_alone = sum(t.nbytes for t in found.values())
+    assert (folder / "weights.pt").stat().st_size < numbers_alone + 1000 * len(found)
+
+
+def test_weights_are_left_out_if_asked_for_also_where_a_kill_left_some(tmp_path: Path) -> None:
+    folder = job(tmp_path).folder
+    folder.mkdir(parents=True)
+    torch.save({}, folder / "weights.pt")
+    assert trained(tmp_path, "checkpoint.keep=false") == folder
+    assert (folder / "final.json").exists()
+    assert not (folder / "weights.pt").exists()
+
+
+def test_kept_weights_are_their_numbers_and_nothing_else(tmp_path: Path) -> None:
+    flat = torch.arange(6000.0)
+    convolution = nn.Conv2d(3, 8, 5).to(memory_format=torch.channels_last)
+    state = convolution.state_dict(keep_vars=True) | {"view": flat[8:16].view(2, 4).t()}
+    state |= {"tied": state["bias"], "wide": torch.ones(1).expand(4, 4)}
+    weights.write(tmp_path, state)
+    found = torch.load(tmp_path / "weights.pt", weights_only=True)
+    assert list(found) == ["weight", "bias", "view", "tied", "wide"]
+    for name, value in found.items():
+        assert torch.equal(value, state[name])
+        assert value.is_contiguous()
+        assert not value.requires_grad
+        assert value.untyped_storage().nbytes() == value.nbytes
+    assert found["tied"].data_ptr() == found["bias"].data_ptr()
+    assert (tmp_path / "weights.pt").stat().st_size < 4 * (3 * 8 * 25 + 8 + 8 + 16) + 4000
 
 
 def test_the_best_epoch_is_the_same_of_a_log_that_was_read_again() -> None:

@@ -12,7 +12,7 @@ import pytest
 from chandir.harness import outcomes, silence, summary, worker
 from chandir.harness.silence import Watch
 from tests.harness.faults import ENDLESS, epochs, job, start, wait_for
-from tests.harness.runs import begun
+from tests.harness.runs import begun, complete
 
 
 def children(pid: int) -> list[int]:
@@ -81,7 +81,7 @@ def test_what_the_parent_knows_it_keeps(tmp_path: Path) -> None:
     outcomes.failed(made[0].folder, "Traceback:\nPermissionError: error.txt\n")
     outcomes.learn({made[1].folder: "OSError: no space"})  # as a worker hands it over
     try:
-        text = summary.text(made)
+        text = summary.text(complete(made))
     finally:
         told = outcomes.drain()
     assert {made[0].folder, made[1].folder} <= set(told)

@@ -22,7 +22,7 @@ from chandir.report import publication
 from chandir.runfolder import find, log
 from scripts import status, wandb_sync
 from tests import fake_runs
-from tests.harness.runs import whole
+from tests.harness.runs import complete, whole
 from tests.odd_files import ODD
 
 CORRELATION = {
@@ -33,7 +33,7 @@ CORRELATION = {
         "scaling": 0.5, "fiber_means": [0.1], "fiber_deviations": [0.2]}}]
 }  # fmt: skip
 FILES = ("config.yaml", "provenance.json", "log.jsonl", "final.json", "correlation.json")
-OTHERS = ("claim.json", "error.txt", "checkpoint.pt", "picture.png", "wandb")
+OTHERS = ("claim.json", "error.txt", "checkpoint.pt", "weights.pt", "picture.png", "wandb")
 
 
 def trial(runs: Path, k: int = 0, **options: Any) -> Path:
@@ -229,8 +229,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def everyone(results: Path, planned: list[Job], out: Path) -> None:
     """Every reader of run folders, as its program calls it; none may raise."""
-    summary.text(planned)
-    summary.plan_text(planned)
+    summary.text(complete(planned))
+    summary.plan_text(complete(planned))
     status.text(status.found(results), planned=False)
     report.build(results, out / "page")
     publication.publish(results, out / "published")
