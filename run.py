@@ -24,8 +24,8 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: run make setup once, then source .venv/bin/activate")
 
-from chandir.harness import environment
-from chandir.harness.output import outlast
+from chandir.harness.base import environment
+from chandir.harness.base.output import outlast
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -35,8 +35,9 @@ def answer(cfg: DictConfig) -> None:
 
 def command_line(arguments: list[str]) -> int:
     """Check everything, run it, say what came of it."""
-    from chandir.harness import folders, questions, sweep
-    from chandir.harness.errors import UserError
+    from chandir.harness.base import folders
+    from chandir.harness.base.errors import UserError
+    from chandir.harness.sweep import questions, sweep
 
     typed = shlex.join(["python", "run.py", *arguments])
     try:

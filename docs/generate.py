@@ -12,6 +12,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ("task", "model", "optimizer", "metric", "schedule", "scale", "tracker")
+# What a file says of itself.
+FACTS = (
+    *("name", "_target_", "table1", "scales", "schedules", "embedded", "usual_lr", "defaults"),
+    *("in_paper", "checksums", "makes", "label", "shape"),
+)
 RANGES = {
     "minimum": ">= {}",
     "exclusiveMinimum": "> {}",
@@ -29,7 +34,7 @@ def write(folder: Path) -> None:
 
 def settings() -> Iterator[str]:
     """Yield the lines of the reference: each setting, what it may be, its default."""
-    from chandir.harness.schema import Config
+    from chandir.harness.config.schema import Config
 
     schema = Config.model_json_schema()
     top = _read(ROOT / "conf" / "config.yaml")
@@ -50,8 +55,7 @@ def settings() -> Iterator[str]:
             rows = [
                 row
                 for key, value in values.items()
-                if key
-                not in ("name", "_target_", "table1", "scales", "schedules", "embedded", "defaults")
+                if key not in FACTS
                 for row in _rows(
                     f"{group}.{key}", _property(node, key) or own.get(key, {}), value, schema
                 )

@@ -19,8 +19,9 @@ from typing import Any
 
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
-from chandir.harness import environment, outcomes
-from chandir.harness.plan import Job
+from chandir.harness.base import environment
+from chandir.harness.durable import outcomes
+from chandir.harness.sweep.plan import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL = 1.0  # seconds between two looks at the jobs
@@ -44,7 +45,7 @@ class _Submitit:
         """Submit every trial as one array and wait; what came of each is in its run folder."""
         import submitit
 
-        from chandir.harness.signals import Leave
+        from chandir.harness.base.signals import Leave
 
         executor = submitit.AutoExecutor(
             folder=self.params["submitit_folder"], cluster=self._EXECUTOR, **self._limits()
@@ -98,7 +99,7 @@ class _Submitit:
         return {f"{self._EXECUTOR}_{key}": self.params[key]} if key in self.params else {}
 
     def _parameters(self) -> dict[str, Any]:
-        from chandir.harness import portable
+        from chandir.harness.trial import portable
 
         common = set(BaseQueueConf.__dataclass_fields__)
         own = {
@@ -130,8 +131,8 @@ class _Trial:
 
     def __call__(self, job: Job) -> bool:
         """Run the trial; the job's exit status, and what this returns, say if it is complete."""
-        from chandir.harness.attempt import DONE, attempt
-        from chandir.harness.signals import Leave
+        from chandir.harness.base.signals import Leave
+        from chandir.harness.sweep.attempt import DONE, attempt
 
         try:
             done = attempt(job) == DONE

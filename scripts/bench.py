@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    from chandir.harness.output import outlast
+    from chandir.harness.base.output import outlast
 
     outlast()
     sys.exit(main(sys.argv[1:]))

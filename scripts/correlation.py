@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from chandir import correlation
-from chandir.harness import environment
-from chandir.harness.output import outlast
+from chandir.harness.base import environment
+from chandir.harness.base.output import outlast
 
 # The paper's Figure 1: output and input correlation. It does not say which DenseNet.
 PAPER = {
@@ -185,7 +185,7 @@ def write(
 
 def draw(name: str, summary: dict[str, Any], layer: str, weight: torch.Tensor, out: Path) -> None:
     """The weight of a layer and its histogram; of all layers, the curves and the scatter."""
-    from chandir.report.figures import style
+    from chandir.report.show.figures import style
 
     with style.house():
         figure, axes = style.figure(10, 2.9, columns=4)

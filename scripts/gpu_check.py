@@ -186,7 +186,7 @@ def report(out: Path, options: argparse.Namespace, outcomes: list[Outcome]) -> N
 
 
 if __name__ == "__main__":
-    from chandir.harness.output import outlast
+    from chandir.harness.base.output import outlast
 
     outlast()
     sys.exit(main())

@@ -103,7 +103,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from chandir.harness.output import outlast
+    from chandir.harness.base.output import outlast
 
     outlast()
     sys.exit(main())

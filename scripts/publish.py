@@ -17,9 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from chandir.harness import environment  # noqa: E402
-from chandir.harness.output import outlast  # noqa: E402
-from chandir.report import publication  # noqa: E402
+from chandir.harness.base import environment  # noqa: E402
+from chandir.harness.base.output import outlast  # noqa: E402
+from chandir.report.publish import publication  # noqa: E402
 from scripts.benchmarks import targets  # noqa: E402
 
 SPEED = """# Speed

@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import report
-from chandir.harness import environment
-from chandir.harness.output import outlast
-from chandir.report import archive
+from chandir.harness.base import environment
+from chandir.harness.base.output import outlast
+from chandir.report.publish import archive
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,13 +22,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import runfolder
-from chandir.harness import claim, origins, provenance
-from chandir.harness.errors import UserError
-from chandir.harness.origins import Origin
-from chandir.harness.output import outlast
-from chandir.harness.provenance import machines
-from chandir.harness.schema import Config
-from chandir.harness.summary import aligned, unlike
+from chandir.harness.base.errors import UserError
+from chandir.harness.base.output import outlast
+from chandir.harness.config.schema import Config
+from chandir.harness.durable import claim, provenance
+from chandir.harness.durable.provenance import machines
+from chandir.harness.sweep.summary import aligned, unlike
+from chandir.harness.trial import origins
+from chandir.harness.trial.origins import Origin
 from chandir.runfolder import find, log, origin
 
 RUNS = Path("results/runs")
@@ -119,7 +120,7 @@ def planned(arguments: Iterable[str]) -> list[Cell]:
     Raises:
         UserError: for arguments that run.py refuses.
     """
-    from chandir.harness.sweep import prepare
+    from chandir.harness.sweep.sweep import prepare
 
     cells: dict[str, Cell] = {}
     for job in prepare(list(arguments)):

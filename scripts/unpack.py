@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chandir.harness.output import outlast
-from chandir.report import archive
+from chandir.harness.base.output import outlast
+from chandir.report.publish import archive
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,10 +15,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import runfolder
-from chandir.harness import claim, mirror, tracker
-from chandir.harness.output import outlast
-from chandir.harness.provenance import ROOT
-from chandir.harness.schema import Wandb
+from chandir.harness.base.output import outlast
+from chandir.harness.config.schema import Wandb
+from chandir.harness.durable import claim
+from chandir.harness.durable.provenance import ROOT
+from chandir.harness.tracking import mirror, tracker
 from chandir.runfolder import find
 
 

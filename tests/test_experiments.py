@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chandir import report
-from chandir.harness.plan import jobs
+from chandir.harness.sweep.plan import jobs
 from tests.harness.runs import ROOT, call, trials
 
 NAMES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))

@@ -1,9 +1,10 @@
 """Loss traces that a change which should not move numbers has to match.
 
-Equal to the bit where all is alike that last bits depend on (`chandir.harness.numerics`, torch's
-version); elsewhere to a tolerance, for other instructions sum in another order. Every trace is of a
-calm moment, in which that moves last digits only: a deep network at a large rate multiplies them in
-every step. The tolerances are about ten times what three instruction sets on one machine differ by.
+Equal to the bit where all is alike that last bits depend on (`chandir.harness.durable.numerics`,
+torch's version); elsewhere to a tolerance, for other instructions sum in another order. Every trace
+is of a calm moment, in which that moves last digits only: a deep network at a large rate multiplies
+them in every step. The tolerances are about ten times what three instruction sets on one machine
+differ by.
 
 To take them anew, after a change that is meant to move numbers:
     python -m tests.test_golden
@@ -24,10 +25,10 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import portable
-from chandir.harness.numerics import LIMITS, numerics
-from chandir.harness.plan import jobs
-from chandir.harness.trial import run
+from chandir.harness.durable.numerics import LIMITS, numerics
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import portable
+from chandir.harness.trial.trial import run
 from tests.harness.runs import ROOT
 from tests.harness.runs import numbers as measured
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chandir.harness.durable import provenance
+
 ROOT = Path(__file__).resolve().parents[1]
 CORE = (
     *("operators", "fibers", "axes", "metrics", "sharded", "gradients", "steps", "handle"),
@@ -74,10 +76,52 @@ def files(pattern: str) -> list[Path]:
     return found
 
 
+# Rooms, each of which may import those before it.
+ROOMS = {
+    "harness": (
+        *("base", "command", "config", "parts", "cells", "durable", "tracking", "trial", "gpu"),
+        "sweep",
+    ),
+    "report": ("read", "statistics", "judge", "show", "publish"),
+}
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_one_way_and_say_what_they_hold(package: str) -> None:
+    rooms = ROOMS[package]
+    place = ROOT / "chandir" / package
+    found = {path.name for path in place.iterdir() if (path / "__init__.py").is_file()}
+    assert found == set(rooms)
+    assert [path.name for path in place.glob("*.py")] == ["__init__.py"]
+    for room in rooms:
+        later = [f"chandir.{package}.{other}" for other in rooms[rooms.index(room) + 1 :]]
+        for path in files(f"chandir/{package}/{room}/**/*.py"):
+            assert not under(imports(path), *later), path
+        assert ast.get_docstring(ast.parse((place / room / "__init__.py").read_text()))
+
+
+def test_every_source_that_a_trial_runs_is_one_that_moves_numbers() -> None:
+    """But for those in rooms on which no number depends."""
+    code = (
+        "import sys, chandir.harness.trial.trial, chandir.harness.gpu.lanes\n"
+        "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('chandir')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ran = {Path(name).relative_to(ROOT).as_posix() for name in done.stdout.split()}
+    counted = set(provenance.sources())
+    harmless = tuple(f"chandir/harness/{room}/" for room in provenance.HARMLESS)
+    assert {
+        n for n in ran - counted if not n.startswith((*harmless, "chandir/runfolder/"))
+    } == set()
+    assert not [name for name in counted if name.startswith(harmless)]
+
+
 def test_parts_keep_to_themselves() -> None:
-    for path in files("chandir/harness/*.py"):
+    for path in files("chandir/harness/**/*.py"):
         assert not under(imports(path), "models", "tasks", "chandir.report", "run", "scripts"), path
-    for path in files("chandir/report/*.py"):
+    for path in files("chandir/report/**/*.py"):
         assert not under(imports(path), "torch", "torchvision", "models", "tasks", "run"), path
         assert not under(imports(path), "chandir.harness", "scripts"), path
     for path in files("models/*.py"):
@@ -88,7 +132,8 @@ def test_parts_keep_to_themselves() -> None:
 
 def test_light_modules_import_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys, chandir.report, chandir.harness.schema, chandir.harness.plan, run\n"
+        "import sys, chandir.report, run\n"
+        "import chandir.harness.config.schema, chandir.harness.sweep.plan\n"
         "print(sorted({'torch', 'torchvision', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -128,8 +173,8 @@ def test_the_wheel_is_the_library_alone(tmp_path: Path) -> None:
 
 
 def test_every_configuration_choice_builds_its_task_and_network() -> None:
-    from chandir.harness import data
-    from chandir.harness.plan import jobs
+    from chandir.harness.sweep.plan import jobs
+    from chandir.harness.trial import data
 
     needs = {
         "unet-r50": ("task=pascalvoc",),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from chandir.report.figures.style import Drawing
-    from chandir.report.runs import Trial
-    from chandir.report.sheet import Sheet
+    from chandir.report.read.runs import Trial
+    from chandir.report.show.figures.style import Drawing
+    from chandir.report.show.sheet import Sheet
 
 __all__ = ["build"]
 
@@ -22,7 +22,7 @@ def build(
     """Write tables, figures and the page of every run below `runs` into `out`.
 
     An empty `runs` gives a page that says which commands fill it. What no run folder holds is read
-    from ``correlation/`` and ``bench/`` in `beside`, see `chandir.report.beside`.
+    from ``correlation/`` and ``bench/`` in `beside`, see `chandir.report.show.measured`.
 
     Args:
         runs: A results folder, or any folder between it and a trial.
@@ -32,13 +32,14 @@ def build(
 
     Returns:
         The path of ``index.html``. ``summary.json`` beside it holds the numbers for programs, see
-        `chandir.report.summary`.
+        `chandir.report.publish.summary`.
 
     Raises:
         ValueError: If `runs` is not a folder.
     """
-    from chandir.report import failures, whole
-    from chandir.report import runs as folders
+    from chandir.report.publish import whole
+    from chandir.report.read import failures
+    from chandir.report.read import runs as folders
 
     runs, out = Path(runs).resolve(), Path(out).resolve()
     trials = failures.settle(folders.read(runs))
@@ -51,19 +52,12 @@ def _fill(
     place: Path, runs: Path, out: Path, trials: Sequence[Trial], links: bool, where: Path
 ) -> None:
     """Write everything into `place`; it will lie in `out`."""
-    from chandir.report import beside as apart_from_runs
-    from chandir.report import (
-        cells,
-        correlated,
-        declared,
-        figures,
-        overview,
-        page,
-        parts,
-        results,
-        rows,
-        summary,
-    )
+    from chandir.report.judge import artefacts as parts
+    from chandir.report.judge import declared
+    from chandir.report.publish import page, summary
+    from chandir.report.read import cells
+    from chandir.report.show import correlated, figures, overview, results, rows
+    from chandir.report.show import measured as apart_from_runs
 
     found = cells.cells(trials)
     every = rows.tabulate(found)
@@ -115,7 +109,7 @@ def _drawn(
 
 def _sheets(folder: Path, name: str, sheets: list[Sheet]) -> None:
     """Write some sheets as Markdown and LaTeX, one file each, and every one as CSV."""
-    from chandir.report import sheet
+    from chandir.report.show import sheet
 
     if not sheets:
         return

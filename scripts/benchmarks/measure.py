@@ -123,7 +123,7 @@ def versions() -> dict[str, str]:
 def commit() -> dict[str, Any]:
     """The git commit and whether the tree differs from it; null without git.
 
-    `chandir.harness.provenance` has the same, but needs the experiments' packages.
+    `chandir.harness.durable.provenance` has the same, but needs the experiments' packages.
     """
     try:
         head, status = (

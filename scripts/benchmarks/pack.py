@@ -36,7 +36,7 @@ from typing import Any
 
 import torch
 
-from chandir.harness.plan import Job, jobs
+from chandir.harness.sweep.plan import Job, jobs
 from scripts.benchmarks import measure, peers, workload
 
 PACKED, ONE, SEPARATE = "packed", "one by one, 1 thread", "a process per trial"

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     from chandir import report
-    from chandir.report import runs as folders
+    from chandir.report.read import runs as folders
 
     with tempfile.TemporaryDirectory() as temporary:
         runs = Path(temporary) / "runs"

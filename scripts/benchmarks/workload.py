@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chandir.harness import data, devices, optimizers, summary
-from chandir.harness.loop import train_epoch
-from chandir.harness.plan import Job, jobs
-from chandir.harness.schema import Config
-from chandir.harness.seeding import Streams
+from chandir.harness.config.schema import Config
+from chandir.harness.parts import optimizers
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import data, devices
+from chandir.harness.trial.loop import train_epoch
+from chandir.harness.trial.seeding import Streams
 from scripts.benchmarks import limits
 
 # Random weights, or none, where the paper's protocol has pretrained ones.

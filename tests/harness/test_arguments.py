@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chandir.harness.arguments import expand, groups, parse, settings
-from chandir.harness.errors import UserError
-from chandir.harness.plan import jobs
-from chandir.harness.sweep import prepare
+from chandir.harness.base.errors import UserError
+from chandir.harness.command.arguments import expand, groups, parse, settings
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.sweep.sweep import prepare
 
 
 @pytest.mark.parametrize(

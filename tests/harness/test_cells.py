@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chandir.harness.plan import jobs
+from chandir.harness.sweep.plan import jobs
 
 
 def cell_of(*arguments: str) -> str:

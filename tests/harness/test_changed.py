@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import checkpoint, outcomes
-from chandir.harness.errors import UserError
-from chandir.harness.record import Record
-from chandir.harness.trial import run
+from chandir.harness.base.errors import UserError
+from chandir.harness.durable import outcomes
+from chandir.harness.durable.record import Record
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from tests.harness.changed import (
     BASIC,
     NETWORK,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chandir.harness import data, origins
-from chandir.harness.complete import compared
-from chandir.harness.errors import UserError
-from chandir.harness.plan import jobs
+from chandir.harness.base.errors import UserError
+from chandir.harness.sweep.complete import compared
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data, origins
 from tests.harness.changed import called, old, other_data, trained
 from tests.harness.runs import whole
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import origins, provenance, summary
-from chandir.harness.complete import Complete
-from chandir.harness.plan import Job
-from chandir.harness.sweep import prepare
+from chandir.harness.durable import provenance
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.complete import Complete
+from chandir.harness.sweep.plan import Job
+from chandir.harness.sweep.sweep import prepare
+from chandir.harness.trial import origins
 from scripts import status
 from tests.harness.changed import NETWORK, called, edited, old, trained
 from tests.harness.faults import COMMON, SHORT
@@ -77,8 +79,9 @@ def test_scores_of_two_versions_are_rows_of_their_own(sweep: list[Job]) -> None:
 def test_a_plan_reads_sources_once(tmp_path: Path) -> None:
     code = f"""
 import sys
-from chandir.harness import provenance, summary
-from chandir.harness.sweep import prepare
+from chandir.harness.durable import provenance
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.sweep import prepare
 from tests.harness.runs import complete, whole
 jobs = prepare({[*SWEEP, f"paths.results={tmp_path}"]})
 for job in jobs:

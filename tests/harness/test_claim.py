@@ -18,10 +18,12 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import checkpoint, claim, host
-from chandir.harness.claim import Busy, Lost
-from chandir.harness.errors import UserError
-from chandir.harness.record import Record
+from chandir.harness.base import host
+from chandir.harness.base.errors import UserError
+from chandir.harness.durable import claim
+from chandir.harness.durable.claim import Busy, Lost
+from chandir.harness.durable.record import Record
+from chandir.harness.trial import checkpoint
 from tests.harness.faults import SHORT, ended, forked, job, ran, wait_for
 
 

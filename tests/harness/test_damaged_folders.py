@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chandir.harness.errors import UserError
+from chandir.harness.base.errors import UserError
 from tests.harness.faults import ALWAYS, SHORT, finished, interrupted
 from tests.odd_files import ODD
 

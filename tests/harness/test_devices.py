@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import devices, loop
-from chandir.harness.attempt import MEMORY, attempt
-from chandir.harness.errors import out_of_memory
-from chandir.harness.plan import jobs
+from chandir.harness.base.errors import out_of_memory
+from chandir.harness.sweep.attempt import MEMORY, attempt
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import devices, loop
 from tests.harness.faults import job
 from tests.harness.runs import SMALL
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from chandir.harness import environment
+from chandir.harness.base import environment
 
 
 def test_a_notebooks_backend_and_overrides_of_precision_and_threads_end_here(

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import claim, host, optimizers, provenance
-from chandir.harness.claim import Busy
+from chandir.harness.base import host
+from chandir.harness.durable import claim, provenance
+from chandir.harness.durable.claim import Busy
+from chandir.harness.parts import optimizers
 from scripts import status
 from tests.harness.faults import (
     ALWAYS,

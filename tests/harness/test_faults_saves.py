@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import checkpoint, files
-from chandir.harness.trial import run
+from chandir.harness.base import files
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from tests.harness.faults import (
     ALWAYS,
     SHORT,

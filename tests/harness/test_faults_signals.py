@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chandir.harness import signals
+from chandir.harness.base import signals
 from tests.harness.faults import (
     ENDLESS,
     LONG,
@@ -153,7 +153,7 @@ def test_ctrl_c_again_leaves_at_once_and_consistent(tmp_path: Path) -> None:
 
 
 def script(code: str) -> subprocess.CompletedProcess[str]:
-    imports = "import os, signal, sys, time\nfrom chandir.harness import signals\n"
+    imports = "import os, signal, sys, time\nfrom chandir.harness.base import signals\n"
     return subprocess.run(
         [sys.executable, "-c", imports + code],
         cwd=ROOT,

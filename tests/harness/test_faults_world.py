@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import checkpoint, provenance
-from chandir.harness.errors import UserError
-from chandir.harness.plan import jobs
-from chandir.harness.trial import run
+from chandir.harness.base.errors import UserError
+from chandir.harness.durable import provenance
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from tests.harness.faults import (
     ALWAYS,
     COMMON,

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from chandir.harness import graph, loop
-from chandir.harness.errors import UserError
-from chandir.harness.plan import jobs
-from chandir.harness.trial import run
+from chandir.harness.base.errors import UserError
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import graph, loop
+from chandir.harness.trial.trial import run
 from tests.harness.runs import numbers
 
 DIGITS = ("task.train_size=131", "task.test_size=60", "task.epochs=4")  # 17 steps, the last of 3

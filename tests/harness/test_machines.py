@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from chandir import runfolder
-from chandir.harness import optimizers, provenance, summary
-from chandir.harness.numerics import kind, numerics
-from chandir.harness.plan import jobs
-from chandir.harness.trial import run
+from chandir.harness.durable import provenance
+from chandir.harness.durable.numerics import kind, numerics
+from chandir.harness.parts import optimizers
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial.trial import run
 from scripts import status
 from tests.harness.runs import SMALL, complete
 

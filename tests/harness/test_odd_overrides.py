@@ -8,12 +8,12 @@ import random
 
 import pytest
 
-from chandir.harness import questions, summary
-from chandir.harness.arguments import groups, settings
-from chandir.harness.errors import UserError
-from chandir.harness.launchers import choices
-from chandir.harness.plan import jobs
-from chandir.harness.sweep import _check_machine, prepare
+from chandir.harness.base.errors import UserError
+from chandir.harness.command.arguments import groups, settings
+from chandir.harness.command.launchers import choices
+from chandir.harness.sweep import questions, summary
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.sweep.sweep import _check_machine, prepare
 from tests.harness.runs import complete
 
 VALUES = (

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 import chandir
-from chandir.harness import cell, parts
-from chandir.harness.errors import UserError
-from chandir.harness.optimizers import begin_epoch, build, restore
-from chandir.harness.plan import jobs
-from chandir.harness.schedules import rates
-from chandir.harness.schema import Config
+from chandir.harness.base.errors import UserError
+from chandir.harness.cells import cell
+from chandir.harness.config.schema import Config
+from chandir.harness.parts import classes
+from chandir.harness.parts.optimizers import begin_epoch, build, restore
+from chandir.harness.parts.schedules import rates
+from chandir.harness.sweep.plan import jobs
 
 
 def config_of(*arguments: str) -> Config:
@@ -122,7 +123,7 @@ def test_schedules(schedule: str, epoch: int, factor: float) -> None:
 def test_an_epochs_rate_is_that_of_torchs_own_scheduler(schedule: str) -> None:
     config = config_of("task.epochs=7", f"schedule={schedule}")
     optimizer = build(config, network(), "model")
-    scheduler = parts.make("schedule", config.schedule, optimizer)
+    scheduler = classes.make("schedule", config.schedule, optimizer)
     played = build(config, network(), "model")
     for epoch in range(1, 8):
         begin_epoch({"model": played}, config, epoch)

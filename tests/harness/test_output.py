@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chandir.harness.record import Record
+from chandir.harness.durable.record import Record
 from tests.harness.runs import ROOT, SMALL, call, trials
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from chandir.harness import data, packing
-from chandir.harness.errors import UserError
-from chandir.harness.packing import Gpu, choose, find
-from chandir.harness.plan import jobs
-from chandir.harness.pool import Packing
-from chandir.harness.sweep import prepare
+from chandir.harness.base.errors import UserError
+from chandir.harness.sweep import packing
+from chandir.harness.sweep.packing import Gpu, choose, find
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.sweep.pool import Packing
+from chandir.harness.sweep.sweep import prepare
+from chandir.harness.trial import data
 from tests.harness.runs import SMALL, call, trials
 
 GIB = 2**30

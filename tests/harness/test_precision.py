@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from chandir.harness import devices, loop
-from chandir.harness.plan import jobs
-from chandir.harness.trial import run
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import devices, loop
+from chandir.harness.trial.trial import run
 from tests.harness.runs import numbers
 
 CIFAR = (

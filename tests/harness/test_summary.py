@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from chandir.harness import summary
-from chandir.harness.plan import Job, jobs
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import Job, jobs
 from tests.harness.runs import begun, complete, whole
 
 
@@ -51,4 +51,4 @@ def test_tracebacks_are_shown_once_each_and_users_errors_are_not(tmp_path: Path)
     text = summary.text(complete(planned))
     assert text.count("    Traceback (most recent call last):") == 1
     assert f"{planned[0].folder} and 1 more:" in text
-    assert f"failed: {planned[2].folder}: chandir.harness.errors.UserError: no data" in text
+    assert f"failed: {planned[2].folder}: chandir.harness.base.errors.UserError: no data" in text

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import tracker
-from chandir.harness.record import Record
-from chandir.harness.schema import Wandb
-from chandir.harness.trial import run
+from chandir.harness.config.schema import Wandb
+from chandir.harness.durable.record import Record
+from chandir.harness.tracking import tracker
+from chandir.harness.trial.trial import run
 from tests.harness.faults import (
     ALWAYS,
     SHORT,

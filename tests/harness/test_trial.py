@@ -16,15 +16,17 @@ import yaml
 from torch import nn
 
 from chandir import runfolder
-from chandir.harness import checkpoint, data, optimizers, weights
-from chandir.harness.claim import Busy, claim
-from chandir.harness.errors import UserError
-from chandir.harness.numerics import LIMITS
-from chandir.harness.plan import Job, jobs
-from chandir.harness.record import Record, result
-from chandir.harness.schema import Config
-from chandir.harness.seeding import Streams, seed
-from chandir.harness.trial import run
+from chandir.harness.base.errors import UserError
+from chandir.harness.config.schema import Config
+from chandir.harness.durable import weights
+from chandir.harness.durable.claim import Busy, claim
+from chandir.harness.durable.numerics import LIMITS
+from chandir.harness.durable.record import Record, result
+from chandir.harness.parts import optimizers
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import checkpoint, data
+from chandir.harness.trial.seeding import Streams, seed
+from chandir.harness.trial.trial import run
 from chandir.runfolder.weights import lacking
 from tests.harness.runs import SMALL, call, command, numbers, trials
 
@@ -74,7 +76,7 @@ def test_a_trial_leaves_its_record(tmp_path: Path) -> None:
     assert final["totals"]["steps"] == 3 * 5
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["versions"]["torch"] == torch.__version__.partition("+")[0]
-    assert "chandir/harness/loop.py" in provenance["sources"]
+    assert "chandir/harness/trial/loop.py" in provenance["sources"]
     assert "chandir/report/__init__.py" not in provenance["sources"]
     assert len(provenance["data"]["checksum"]) == 64
 
@@ -328,7 +330,7 @@ def test_a_claimed_trial_is_named_and_a_dead_owners_is_free(tmp_path: Path) -> N
     with claim(tmp_path), busy, claim(tmp_path, patience=0):
         pass
     script = (
-        "import os, pathlib, sys\nfrom chandir.harness.claim import claim\n"
+        "import os, pathlib, sys\nfrom chandir.harness.durable.claim import claim\n"
         "with claim(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([command()[0], "-c", script, str(tmp_path)], check=False)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from chandir.harness import mirror, tracker
-from chandir.harness.schema import Wandb
+from chandir.harness.config.schema import Wandb
+from chandir.harness.tracking import mirror, tracker
 from scripts import wandb_sync
 from tests.harness.faults import (
     ALWAYS,

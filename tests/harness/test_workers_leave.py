@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chandir.harness import outcomes, silence, summary, worker
-from chandir.harness.silence import Watch
+from chandir.harness.durable import outcomes
+from chandir.harness.sweep import silence, summary, worker
+from chandir.harness.sweep.silence import Watch
 from tests.harness.faults import ENDLESS, epochs, job, start, wait_for
 from tests.harness.runs import begun, complete
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from chandir.harness import data
-from chandir.harness.errors import UserError
-from chandir.harness.plan import jobs
+from chandir.harness.base.errors import UserError
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data
 from models.torchvision_network import build
 
 ALL = models.list_models(module=models)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from chandir.report import archive, publication
-from chandir.report import runs as folders
+from chandir.report.publish import archive, publication
+from chandir.report.read import runs as folders
 from scripts import report as report_script
 from scripts import unpack as unpack_script
 from tests import fake_runs

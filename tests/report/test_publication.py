@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from chandir import report
-from chandir.report import declared, publication
+from chandir.report.judge import declared
+from chandir.report.publish import publication
 from scripts.publish import headlines, speed
 from tests import fake_runs, planted
 

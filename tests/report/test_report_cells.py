@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chandir.report.cells import cells
-from chandir.report.rows import tabulate
-from chandir.report.runs import read
-from chandir.report.settings import settings
+from chandir.report.read.cells import cells
+from chandir.report.read.runs import read
+from chandir.report.read.settings import settings
+from chandir.report.show.rows import tabulate
 from tests import fake_runs
 from tests.fake_runs import H0, H0_LAMBDA, SOBOLEV
 

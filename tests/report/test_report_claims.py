@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chandir.report import declared
-from chandir.report.cells import _flatten
-from chandir.report.declared import arm, artefacts, published
-from chandir.report.samples import _equal
+from chandir.report.judge import declared
+from chandir.report.judge.declared import arm, artefacts, published
+from chandir.report.judge.samples import _equal
+from chandir.report.read.cells import _flatten
 from chandir.report.statistics import error_reduced
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ NAMES = [artefact.name for artefact in artefacts()]
 @pytest.mark.parametrize("artefact", artefacts(), ids=NAMES)
 def test_an_artefacts_command_runs_every_arm_for_the_planned_trials(artefact):
     """The experiment in conf/, as the harness resolves it, is what the claims are about."""
-    from chandir.harness.plan import jobs
+    from chandir.harness.sweep.plan import jobs
 
     assert (ROOT / "conf/experiment" / f"{artefact.name}.yaml").exists()
     found: dict[str, tuple[dict, set]] = {}
@@ -71,7 +71,7 @@ def test_the_printed_reductions_of_error_follow_from_the_printed_means():
 
 
 def test_a_changed_claim_has_another_hash():
-    content = (ROOT / "chandir/report/claims.yaml").read_bytes()
+    content = (ROOT / "chandir/report/judge/claims.yaml").read_bytes()
     assert declared.digest() == hashlib.sha256(content).hexdigest()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chandir.report import correlated
-from chandir.report.cells import cells
-from chandir.report.rows import tabulate
-from chandir.report.runs import read
+from chandir.report.read.cells import cells
+from chandir.report.read.runs import read
+from chandir.report.show import correlated
+from chandir.report.show.rows import tabulate
 from tests import fake_runs, planted
 
 

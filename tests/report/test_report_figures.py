@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from chandir.report import figures
-from chandir.report.cells import cells
-from chandir.report.declared import artefacts
-from chandir.report.figures import curves, effects, kernels, lambdas, scores
-from chandir.report.figures.style import inline, looks
-from chandir.report.findings import findings
-from chandir.report.rows import tabulate
-from chandir.report.runs import read
+from chandir.report.judge.declared import artefacts
+from chandir.report.judge.findings import findings
+from chandir.report.read.cells import cells
+from chandir.report.read.runs import read
+from chandir.report.show import figures
+from chandir.report.show.figures import curves, effects, kernels, lambdas, scores
+from chandir.report.show.figures.style import inline, looks
+from chandir.report.show.rows import tabulate
 from chandir.report.statistics import Contrast
 from tests import fake_runs, planted
 from tests.fake_runs import H0, H0_LAMBDA, SOBOLEV
@@ -175,7 +175,7 @@ def test_every_gain_is_drawn_filled_where_zero_is_outside_and_beside_the_papers(
 
 def test_a_score_of_the_last_epoch_alone_leaves_the_losses_curves() -> None:
     """SPADE's: its FID takes minutes, so that only the end has one."""
-    from chandir.report.figures.curves import _logged
+    from chandir.report.show.figures.curves import _logged
 
     losses = {"train_loss_generator": 2.0, "train_loss_discriminator": 1.0}
     log = [losses, losses, {**losses, "test_fid": 60.0}]

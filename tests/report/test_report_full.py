@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from chandir import report
-from chandir.report import beside
-from chandir.report.cells import cells
-from chandir.report.declared import artefacts
-from chandir.report.failures import settle
-from chandir.report.findings import findings
-from chandir.report.runs import read
+from chandir.report.judge.declared import artefacts
+from chandir.report.judge.findings import findings
+from chandir.report.read.cells import cells
+from chandir.report.read.failures import settle
+from chandir.report.read.runs import read
+from chandir.report.show import measured as beside
 from tests import planted
 
 

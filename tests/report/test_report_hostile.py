@@ -17,7 +17,8 @@ import yaml
 from PIL import Image, PngImagePlugin
 
 from chandir import report
-from chandir.report import archive, figures, page, publication, whole
+from chandir.report.publish import archive, page, publication, whole
+from chandir.report.show import figures
 from tests import fake_runs
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +152,6 @@ def test_a_notebooks_shell_and_an_ascii_terminal_break_no_report(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"? 1 ?" in done.stdout
-    code = "from chandir.report.figures import style\nwith style.house(): pass"
+    code = "from chandir.report.show.figures import style\nwith style.house(): pass"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False)
     assert done.returncode == 0

@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from chandir import report
-from chandir.report import publication
-from chandir.report.cells import cells
-from chandir.report.declared import arm, artefacts
-from chandir.report.failures import settle
-from chandir.report.finding import measure
-from chandir.report.findings import findings
-from chandir.report.influence import LEGEND
-from chandir.report.judging import verdict
-from chandir.report.runs import read
+from chandir.report.judge.declared import arm, artefacts
+from chandir.report.judge.finding import measure
+from chandir.report.judge.findings import findings
+from chandir.report.judge.influence import LEGEND
+from chandir.report.judge.judging import verdict
+from chandir.report.publish import publication
+from chandir.report.read.cells import cells
+from chandir.report.read.failures import settle
+from chandir.report.read.runs import read
 from chandir.report.statistics import holm
 from tests import fake_runs
 

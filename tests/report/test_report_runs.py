@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from chandir.report.runs import read
+from chandir.report.read.runs import read
 from tests import fake_runs
 
 

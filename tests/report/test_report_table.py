@@ -10,11 +10,11 @@ import subprocess
 
 import pytest
 
-from chandir.report import results as table
-from chandir.report.cells import cells
-from chandir.report.rows import brief, tabulate, texts
-from chandir.report.runs import read
-from chandir.report.sheet import escape, plain
+from chandir.report.read.cells import cells
+from chandir.report.read.runs import read
+from chandir.report.show import results as table
+from chandir.report.show.rows import brief, tabulate, texts
+from chandir.report.show.sheet import escape, plain
 from tests import fake_runs
 from tests.fake_runs import H0, H0_LAMBDA, SOBOLEV
 

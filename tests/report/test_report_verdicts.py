@@ -7,17 +7,18 @@ import re
 import numpy as np
 import pytest
 
-from chandir.report import overview, verdicts
-from chandir.report.cells import cells
-from chandir.report.declared import arm, artefacts
-from chandir.report.failures import settle
-from chandir.report.findings import findings, paper_contrast
-from chandir.report.judging import UNRESOLVABLE
-from chandir.report.parts import parts
-from chandir.report.runs import read
-from chandir.report.simulation import chances, classify
+from chandir.report.judge import verdicts
+from chandir.report.judge.artefacts import parts
+from chandir.report.judge.declared import arm, artefacts
+from chandir.report.judge.findings import findings, paper_contrast
+from chandir.report.judge.judging import UNRESOLVABLE
+from chandir.report.judge.simulation import chances, classify
+from chandir.report.judge.verdicts import Verdict
+from chandir.report.read.cells import cells
+from chandir.report.read.failures import settle
+from chandir.report.read.runs import read
+from chandir.report.show import overview
 from chandir.report.statistics import Contrast, Summary, holm
-from chandir.report.verdicts import Verdict
 from tests import fake_runs, planted
 
 

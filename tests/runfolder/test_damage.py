@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chandir import report, runfolder
-from chandir.harness import claim, summary
-from chandir.harness.plan import Job, jobs
-from chandir.report import publication
+from chandir.harness.durable import claim
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.report.publish import publication
 from chandir.runfolder import find, log
 from scripts import status, wandb_sync
 from tests import fake_runs
@@ -220,7 +221,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     for name in ("of_part", "of_task", "general"):  # seconds each; drawn in another test
-        patch.setattr(f"chandir.report.figures.{name}", lambda *_: [])
+        patch.setattr(f"chandir.report.show.figures.{name}", lambda *_: [])
     patch.setattr(publication, "_loose", lambda provenance: False)
     patch.setattr("scripts.wandb_sync.subprocess.run", lambda *_, **__: None)
     yield

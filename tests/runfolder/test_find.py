@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chandir.report.runs import read
+from chandir.report.read.runs import read
 from chandir.runfolder import find
 from tests import fake_runs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chandir.harness.claim import claim
+from chandir.harness.durable.claim import claim
 from scripts import status
 from tests.harness.faults import COMMON
 from tests.harness.runs import ROOT, begun, whole
@@ -29,7 +29,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def _jobs(results: Path) -> list:
-    from chandir.harness.sweep import prepare
+    from chandir.harness.sweep.sweep import prepare
 
     return prepare([*SWEEP, f"paths.results={results}"])
 

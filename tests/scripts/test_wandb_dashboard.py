@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chandir.harness.plan import jobs
+from chandir.harness.sweep.plan import jobs
 from scripts import wandb_dashboard
 
 pytest.importorskip("wandb_workspaces")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from chandir.harness import data
-from chandir.harness.errors import UserError
-from chandir.harness.plan import jobs
+from chandir.harness.base.errors import UserError
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data
 from tasks import crops, image_tree, memory, squares
 from tasks.folder import Folder
 from tests.harness.runs import call, trials

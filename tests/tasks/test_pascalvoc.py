@@ -10,12 +10,12 @@ import torch
 import yaml
 from PIL import Image
 
-from chandir.harness import checkpoint
-from chandir.harness.errors import UserError
-from chandir.harness.loop import _score
-from chandir.harness.plan import jobs
-from chandir.harness.sweep import _check_needs
-from chandir.harness.trial import run
+from chandir.harness.base.errors import UserError
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.sweep.sweep import _check_needs
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.loop import _score
+from chandir.harness.trial.trial import run
 from tasks.segmentation_pictures import GAP, grid, palette
 from tasks.segmentation_scenes import Windows
 from tests.harness.runs import numbers

@@ -1,0 +1,95 @@
+"""Where configuration files are: ``conf``, and folders of a user's own beside it.
+
+A folder of one's own is laid out like ``conf``: ``metric/heat.yaml`` makes ``metric=heat`` one
+more choice.
+``run.py --config-dir FOLDER`` names one, the variable CHANDIR_CONF several, separated as in PATH.
+Python finds modules in it, so that ``_target_: heat.Heat`` is the class of ``FOLDER/heat.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from chandir.harness.base.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[3]
+CONF = ROOT / "conf"
+VARIABLE = "CHANDIR_CONF"  # children of this process, and jobs that it submits, inherit it
+FLAGS = ("--config-dir", "-cd")
+
+
+def take(arguments: list[str]) -> list[str]:
+    """The arguments without ``--config-dir FOLDER``, which is added to the folders.
+
+    Raises:
+        UserError: for a folder that is not there, or holds no option of any group.
+    """
+    left, waiting = [], list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        flag, _, value = argument.partition("=")
+        if flag not in FLAGS:
+            left.append(argument)
+            continue
+        value = value or (waiting.pop(0) if waiting else "")
+        folder = Path(value).expanduser().resolve()
+        if not value or not folder.is_dir():
+            raise UserError(f"{flag} {value}: expected a folder laid out like conf")
+        known = [folder / group.name for group in CONF.iterdir() if group.is_dir()]
+        if not any(any(group.glob("*.yaml")) for group in known):
+            raise UserError(
+                f"{flag} {value}: expected a folder laid out like conf, such as "
+                f"{Path(value) / 'metric' / 'mine.yaml'}; it has no option of any group"
+            )
+        if folder not in own():
+            os.environ[VARIABLE] = os.pathsep.join(map(str, [*own(), folder]))
+    return left
+
+
+def own() -> tuple[Path, ...]:
+    """The user's own folders."""
+    named = os.environ.get(VARIABLE, "").split(os.pathsep)
+    return tuple(Path(name) for name in named if name)
+
+
+def importable() -> None:
+    """Let Python find the modules in the user's own folders, after all others."""
+    sys.path += [str(folder) for folder in own() if str(folder) not in sys.path]
+
+
+def options() -> dict[tuple[str, str], Path]:
+    """The file of each option, by group and name.
+
+    Raises:
+        UserError: for two files of one option, of which Hydra would take the first.
+    """
+    return _options(own())
+
+
+@cache
+def _options(folders: tuple[Path, ...]) -> dict[tuple[str, str], Path]:
+    found: dict[tuple[str, str], Path] = {}
+    for file in (file for folder in (CONF, *folders) for file in sorted(folder.glob("*/*.yaml"))):
+        name = (file.parent.name, file.stem)
+        if name in found:
+            raise UserError(
+                f"{file}: {name[0]}={name[1]} is {found[name]} already; rename one of them"
+            )
+        found[name] = file
+    return found
+
+
+def searched() -> list[str]:
+    """What Hydra is told, to find the user's own folders; empty if there are none."""
+    places = ",".join(f'"file://{folder}"' for folder in own())
+    return [f"hydra.searchpath=[{places}]"] if places else []
+
+
+def roots() -> Iterator[Path]:
+    """Folders whose Python files are sources: this project's and the user's own."""
+    yield ROOT
+    yield from own()

@@ -1,0 +1,1 @@
+"""What a command line may say: overrides, choices, launchers' settings. No torch."""

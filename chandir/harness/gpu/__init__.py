@@ -1,0 +1,1 @@
+"""Trials side by side in one stream of kernels of a GPU."""

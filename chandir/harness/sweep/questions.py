@@ -1,0 +1,90 @@
+"""Flags that Hydra answers (``--help``, ``--cfg job``), checked before it would raise on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chandir.harness.base.errors import UserError, nearest, one_of
+from chandir.harness.command.arguments import parse, settings
+from chandir.harness.sweep.plan import jobs
+
+SHELLS = ("bash", "fish", "zsh")
+# Flags, and what may follow each: None is nothing, an empty tuple anything.
+FLAGS: dict[str, tuple[str, ...] | None] = {
+    "--help": None,
+    "--hydra-help": None,
+    "--version": None,
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    "--shell-completion": None,
+    "--resolve": None,
+    "--package": (),
+    "--multirun": None,
+}
+SHORT = {
+    **{"-h": "--help", "-c": "--cfg", "-i": "--info", "-sc": "--shell-completion"},
+    **{"-p": "--package", "-m": "--multirun"},
+}
+ALONE = {"--resolve", "--package", "--multirun"}  # these ask nothing by themselves
+
+
+def asked(arguments: Sequence[str]) -> bool:
+    """Whether something is asked of Hydra."""
+    return any(_flag(argument) in FLAGS.keys() - ALONE for argument in arguments)
+
+
+def _flag(argument: str) -> str:
+    name = argument.partition("=")[0]
+    return SHORT.get(name, name)
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Refuse flags that there are not, and overrides that run.py would refuse.
+
+    Raises:
+        UserError: for the first.
+    """
+    flags: set[str] = set()
+    overrides: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        flag = _flag(argument)
+        flags.add(flag)
+        if flag not in FLAGS:
+            raise UserError(f"{argument}: there is no such flag{nearest(flag, FLAGS)}")
+        values, given = FLAGS[flag], argument.partition("=")[2] or None
+        if values is None:
+            if given is not None:
+                raise UserError(f"{argument}: expected {flag} alone")
+            continue
+        if given is None and waiting and "=" not in waiting[0] and waiting[0][:1] != "-":
+            given = waiting.pop(0)
+        if flag == "--info" and given is None:
+            continue
+        if flag == "--package":
+            values = tuple(sorted({key.partition(".")[0] for key in settings()}))
+        if given not in values:
+            what = flag if given is None else f"{flag}={given}"
+            raise UserError(
+                f"{what}: expected {flag} {one_of(values)}{nearest(given or '', values)}"
+            )
+    if "--shell-completion" in flags:
+        known = [
+            f"{verb}={shell}" for verb in ("install", "uninstall", "query") for shell in SHELLS
+        ]
+        if len(overrides) != 1 or overrides[0] not in known:
+            raise UserError(
+                f"--shell-completion {' '.join(overrides)}: expected one of {', '.join(known)}"
+            )
+        return
+    if "--package" in flags and "--cfg" not in flags:
+        raise UserError("--package has no effect without --cfg; add --cfg job")
+    parsed = parse(overrides)
+    own = tuple(str(it.input_line) for it in parsed if not it.key_or_group.startswith("hydra"))
+    if swept := [it.input_line for it in parsed if it.is_sweep_override()]:
+        raise UserError(f"{swept[0]} is a sweep: expected one value, whose configuration is shown")
+    jobs(own)

@@ -1,0 +1,1 @@
+"""What watches a trial: dashboards and the bar on a terminal. No number depends on it."""

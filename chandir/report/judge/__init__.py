@@ -1,0 +1,1 @@
+"""From cells to verdicts: the paper's claims, what was measured of each, and the rule."""

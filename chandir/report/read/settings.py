@@ -1,0 +1,132 @@
+"""Settings: cells that may be compared, since they differ in the metric alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chandir.report.read.cells import Cell
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Cells that differ in the metric alone, the baseline first.
+
+    Attributes:
+        name: What tells this setting from the others of its task.
+        cells: Its cells.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.cells[0].task
+
+    @property
+    def baseline(self) -> Cell | None:
+        """The cell of the plain gradient, if it ran."""
+        return next((cell for cell in self.cells if cell.baseline), None)
+
+    def metric(self, cell: Cell) -> str:
+        """Name the cell's metric, in the words of the command, by what tells it from the others.
+
+        That is the name, what differs from its default, and what varies within the setting.
+        """
+        if cell.baseline:
+            return "h0"
+        metric = cell.config["metric"]
+        like = [c.config["metric"] for c in self.cells if not c.baseline]
+        like = [other for other in like if other["name"] == metric["name"]]
+        parts = [str(metric["name"])]
+        for key in _settings(metric):
+            value = metric.get(key)
+            varies = any(other.get(key) != value for other in like)
+            if value is not None and (varies or value != cell.usual.get(key, value)):
+                parts.append(_shown(key, value))
+        return ", ".join(parts)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The deviations from the paper that all its cells share."""
+        shared = self.cells[0].labels
+        return tuple(label for label in shared if all(label in c.labels for c in self.cells))
+
+
+def settings(found: Iterable[Cell]) -> list[Setting]:
+    """Group cells into settings, by task, each named by what tells it from the others.
+
+    A cell without a complete trial stands where its config belongs, whatever code it failed with.
+    """
+    groups: dict[str, list[Cell]] = {}
+    for cell in sorted(found, key=lambda cell: not cell.complete):
+        key = json.dumps([cell.setting, cell.origin], sort_keys=True)
+        if not cell.complete:
+            like = (k for k, group in groups.items() if group[0].setting == cell.setting)
+            key = next(like, key)
+        groups.setdefault(key, []).append(cell)
+    named = [
+        Setting(name, tuple(sorted(group, key=_order)))
+        for group, name in zip(groups.values(), _names(list(groups.values())), strict=True)
+    ]
+    return sorted(named, key=lambda setting: (setting.task, _natural(setting)))
+
+
+def _names(groups: list[list[Cell]]) -> list[str]:
+    """Data set where there are several, model, optimizer, batch size, and what else differs."""
+    names = []
+    for group in groups:
+        own = {**group[0].setting, **group[0].origin}
+        like = [
+            {**other[0].setting, **other[0].origin}
+            for other in groups
+            if _short(other[0]) == _short(group[0])
+        ]
+        apart = sorted(key for key in own if any(other.get(key) != own[key] for other in like))
+        names.append(" · ".join([_short(group[0])[1], *(f"{key} {own[key]}" for key in apart)]))
+    return names
+
+
+def _short(cell: Cell) -> tuple[str, str]:
+    config = cell.config
+    names = (config["data"].get("name"), _network(config), config["optimizer"]["name"])
+    batch = f"batch {config['task']['batch_size']}"
+    return cell.task, " · ".join([*(str(name) for name in names if name), batch])
+
+
+def _network(config: Mapping[str, Any]) -> str:
+    """``resnet56``; with the name that a network has elsewhere: ``torchvision resnet18``."""
+    model = config["model"]
+    return " ".join(str(name) for name in (model["name"], model.get("arch")) if name)
+
+
+def _natural(setting: Setting) -> tuple[Any, ...]:
+    config = setting.cells[0].config
+    names = (str(config["data"].get("name")), _network(config), config["optimizer"]["name"])
+    return (*names, -config["task"]["batch_size"], setting.name)
+
+
+def _order(cell: Cell) -> tuple[Any, ...]:
+    metric = cell.config["metric"]
+    name = metric["name"] if not cell.baseline else ""
+    others = [metric[key] for key in _settings(metric) if key not in ("direction", "scope")]
+    numbers = [float(value) if isinstance(value, int | float) else 0.0 for value in others]
+    texts = [str(value) for value in others if not isinstance(value, int | float)]
+    return (name, *(str(metric.get(key)) for key in ("direction", "scope")), numbers, texts)
+
+
+def _settings(metric: Mapping[str, Any]) -> list[str]:
+    """A metric's settings: direction and scope, then its own, as configured."""
+    first = [key for key in ("direction", "scope") if key in metric]
+    return [*first, *(key for key in metric if key not in ("_target_", "name", *first))]
+
+
+def _shown(key: str, value: Any) -> str:
+    if key in ("direction", "scope"):
+        return str(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{key} {value:g}" if number else f"{key} {value}"
