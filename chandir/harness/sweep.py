@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 
 from chandir.harness import idle, launchers, portable, signals, summary
-from chandir.harness.arguments import HYDRA, expand, parse, refuse_repeated
+from chandir.harness.arguments import expand, parse, refuse_repeated
 from chandir.harness.attempt import attempt
 from chandir.harness.errors import UserError
 from chandir.harness.launch import launch
@@ -42,7 +42,7 @@ def prepare(arguments: list[str]) -> list[Job]:
     swept = [item.input_line for item in parsed if item.is_sweep_override()]
     if swept and not experiment and not any(flag in arguments for flag in SWEEP):
         raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
-    planned = jobs(tuple(item for item in overrides if not item.startswith(HYDRA)))
+    planned = jobs(tuple(item for item in overrides if not launchers.own(item)))
     idle.refuse_root(parsed, planned)
     _check_launcher(parsed, planned, len(planned) > 1 or any(flag in SWEEP for flag in arguments))
     if planned[0].resolved.config.plan:
@@ -81,7 +81,7 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
             if pending and not sweep:
                 attempt(pending[0])
             elif pending:
-                launch(pending, [item for item in arguments if item.startswith(HYDRA)])
+                launch(pending, [item for item in arguments if launchers.own(item)])
             for each in planned:
                 Record(each.folder).tidy()
     except UserError as error:
