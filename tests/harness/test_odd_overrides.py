@@ -141,8 +141,8 @@ def test_an_odd_override_is_planned_or_refused_in_words() -> None:
     ],
 )
 def test_what_would_not_run_as_planned_is_refused(arguments: str, words: str) -> None:
+    whole = arguments.startswith(("data.root", "paths"))  # a value with a space
     with pytest.raises(UserError, match=words):
-        whole = arguments.startswith(("data.root", "paths"))  # a value with a space
         prepare([arguments] if whole else arguments.split(" "))
 
 
