@@ -21,15 +21,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from chandir.harness.sweep.sweep.summary import aligned, unlike
+from chandir.harness.trial.trial.origins import Origin
+
 from chandir import runfolder
 from chandir.harness.base.errors import UserError
 from chandir.harness.base.output import outlast
 from chandir.harness.config.schema import Config
 from chandir.harness.durable import claim, provenance
 from chandir.harness.durable.provenance import machines
-from chandir.harness.sweep.summary import aligned, unlike
-from chandir.harness.trial import origins
-from chandir.harness.trial.origins import Origin
+from chandir.harness.trial.trial import origins
 from chandir.runfolder import find, log, origin
 
 RUNS = Path("results/runs")
@@ -120,7 +121,7 @@ def planned(arguments: Iterable[str]) -> list[Cell]:
     Raises:
         UserError: for arguments that run.py refuses.
     """
-    from chandir.harness.sweep.sweep import prepare
+    from chandir.harness.sweep.sweep.sweep import prepare
 
     cells: dict[str, Cell] = {}
     for job in prepare(list(arguments)):

@@ -12,11 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import runfolder
 from chandir.harness.base.output import outlast
 from chandir.harness.config.schema import Wandb
+from chandir.harness.config.wording import sentence
 from chandir.harness.durable import claim
 from chandir.harness.durable.provenance import ROOT
 from chandir.harness.tracking import mirror, tracker
@@ -32,7 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mode", choices=("online", "offline"), default="online")
     parser.add_argument("--patience", type=float, default=120, metavar="S", help="for one trial")
     options = parser.parse_args(arguments)
-    target = Wandb(name="wandb", mode=options.mode, project=options.project, entity=options.entity)
+    given = {key: getattr(options, key) for key in ("mode", "project", "entity")}
+    try:
+        target = Wandb(name="wandb", **given)
+    except ValidationError as error:
+        parser.error("; ".join(f"--{sentence(each)}" for each in error.errors()))
     folders = [each for each in find.folders(options.runs) if (each / "config.yaml").is_file()]
     counts = {"mirrored": 0, "there already": 0, "followed live": 0, "failed": 0}
     for folder in folders:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chandir.harness.trial.trial.trial import run
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.durable import outcomes
 from chandir.harness.durable.record import Record
-from chandir.harness.trial import checkpoint
-from chandir.harness.trial.trial import run
+from chandir.harness.trial.trial import checkpoint
 from tests.harness.changed import (
     BASIC,
     NETWORK,

@@ -7,13 +7,14 @@ import os
 import random
 
 import pytest
+from chandir.harness.sweep.sweep.sweep.sweep import launch, questions, summary
+from chandir.harness.sweep.sweep.sweep.sweep.plan import jobs
+from chandir.harness.sweep.sweep.sweep.sweep.sweep import _check_machine, prepare
 
 from chandir.harness.base.errors import UserError
+from chandir.harness.command import launchers
 from chandir.harness.command.arguments import groups, settings
 from chandir.harness.command.launchers import choices
-from chandir.harness.sweep import questions, summary
-from chandir.harness.sweep.plan import jobs
-from chandir.harness.sweep.sweep import _check_machine, prepare
 from tests.harness.runs import complete
 
 VALUES = (
@@ -124,13 +125,27 @@ def test_an_odd_override_is_planned_or_refused_in_words() -> None:
             "timeout_min=2: the signal to save comes .*signal_delay_s=120 seconds before",
         ),
         ("-m hydra/launcher=slurm trial=0,1 hydra.launcher.nodes=2", "nodes=2: expected 1"),
+        ("-m trial=0,1 ++hydra.launcher.workers=3", "the setting exists; write it without the +"),
+        ("-m trial=0,1 +hydra.launcher.additional_parameters.qos=x", "there is no such setting"),
+        (
+            "-m hydra/launcher=slurm trial=0,1 hydra.launcher.additional_parameters.qos=x",
+            r"expected \+hydra.launcher.additional_parameters.qos=x",
+        ),
+        (
+            "-m hydra/launcher=slurm trial=0,1 hydra.launcher.additional_parameters={qos:x}",
+            "expected its parameters one by one",
+        ),
+        ("tracker=wandb tracker.project=a/b", "tracker.project=a/b: expected at most 128"),
+        (f"tracker=wandb tracker.project={'n' * 129}", "expected at most 128 characters"),
+        ("tracker=wandb tracker.entity=", "tracker.entity=: expected some text"),
         ("-m hydra/launcher=slurm trial=0,1 hydra.launcher.max_num_timeout=-1", "expected 0 to"),
         ("-m trial=range(0,100000) metric.lam=range(1,1000)", "more than"),
     ],
 )
 def test_what_would_not_run_as_planned_is_refused(arguments: str, words: str) -> None:
+    whole = arguments.startswith(("data.root", "paths"))  # a value with a space
     with pytest.raises(UserError, match=words):
-        prepare(arguments.split(" ") if arguments.startswith("-m") else [arguments])
+        prepare([arguments] if whole else arguments.split(" "))
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,14 @@ def test_a_folder_of_data_that_is_read_or_changes_nothing_is_not_refused(
     arguments: list[str],
 ) -> None:
     assert prepare(arguments)
+
+
+def test_a_parameter_of_sbatchs_can_be_added() -> None:
+    added = "+hydra.launcher.additional_parameters.qos=long"
+    assert len(prepare(["-m", "hydra/launcher=slurm", "trial=0,1", added])) == 2
+    assert launchers.own(added)
+    settings_of = launch.settings(["hydra/launcher=slurm", added], "/x")
+    assert settings_of["additional_parameters"] == {"requeue": True, "qos": "long"}
 
 
 def test_interpolations_that_are_the_same_for_all_trials_are_resolved_once(

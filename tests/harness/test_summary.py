@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from chandir.harness.sweep import summary
-from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.sweep.sweep.plan import Job, jobs
+
+from chandir.harness.sweep.sweep import summary
 from tests.harness.runs import begun, complete, whole
 
 

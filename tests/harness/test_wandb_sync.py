@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chandir.harness.cells.cell import LONGEST
 from chandir.harness.config.schema import Wandb
 from chandir.harness.tracking import mirror, tracker
 from scripts import wandb_sync
@@ -133,3 +134,20 @@ def test_names_are_as_short_as_wandb_takes_them() -> None:
     config = {"trial": 0, "task": {"name": "t"}, "artefact": "a" * 80, "scale": {"name": "paper"}}
     named = mirror.identity(Path("results/t/cell-0123456789/trial-0"), config)
     assert named["tags"] == ["a" * 64, "paper"]
+    assert (named["name"], named["group"]) == ("cell-0123456789 trial 0", "cell-0123456789")
+    cells = [f"results/t/{'n' * LONGEST}-{key * 10}/trial-0" for key in "01"]
+    one, other = (mirror.identity(Path(cell), config) for cell in cells)
+    for name in ("id", "name", "group"):
+        assert len(one[name]) <= 128
+        assert one[name] != other[name], "cells stay apart"
+    assert one["name"].endswith("-0000000000 trial 0")
+
+
+@pytest.mark.parametrize("name", ["a/b", "n" * 129, "", " "])
+def test_a_project_that_wandb_would_refuse_is_refused(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        wandb_sync.main([str(tmp_path), "--project", name])
+    assert left.value.code == 2
+    assert f"--project={name}: expected " in capsys.readouterr().err

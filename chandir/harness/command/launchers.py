@@ -23,6 +23,7 @@ from chandir.harness.base.folders import CONF, searched
 
 GROUP, SETTING = "hydra/launcher", "hydra.launcher."
 BUILT_IN = {"basic", "submitit_local", "submitit_slurm"}  # launchers that have no file of ours
+FREE = "additional_parameters"  # of sbatch
 EARLY = 60  # seconds that SLURM's clock may be early
 # What a launcher's numbers may be. More than one task or node would run a trial more than once.
 RANGES = {
@@ -39,6 +40,11 @@ RANGES = {
     "nodes": (1, 1),
     "mem_gb": (1, 1_000_000),
 }
+
+
+def own(argument: str) -> bool:
+    """Whether an argument of the command line sets something of Hydra's."""
+    return argument.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def choices() -> set[str]:
@@ -81,12 +87,20 @@ def _check_settings(overrides: Sequence[Override], chosen: list[str]) -> None:
     for item in overrides:
         line, key = str(item.input_line), item.key_or_group
         leaf = key.removeprefix(SETTING)
-        free = leaf.startswith("additional_parameters.") and key.rpartition(".")[0] in known
-        if key == GROUP or free:
+        added = item.is_add() or item.is_force_add()
+        if key == GROUP:
+            continue
+        if _free(leaf) and f"{SETTING}{FREE}" in known:
+            if key not in known and not added:
+                raise UserError(f"{line}: expected +{line}, which adds a parameter of sbatch's")
             continue
         if key not in known or leaf == "_target_":
             raise UserError(f"{line}: there is no such setting{nearest(key, known)}")
-        if item.is_add():
+        if leaf == FREE:
+            raise UserError(
+                f"{line}: expected its parameters one by one: +{SETTING}{FREE}.qos=long"
+            )
+        if added:
             raise UserError(f"{line}: the setting exists; write it without the +")
         if leaf in ("workers", "stack") and not _whole(item.value()):
             raise UserError(f"{line}: expected a whole number, or 0, which chooses")
@@ -106,6 +120,11 @@ def _check_settings(overrides: Sequence[Override], chosen: list[str]) -> None:
             f"{EARLY} early, so that a trial would have no time to train: give it more minutes, or "
             "fewer seconds"
         )
+
+
+def _free(leaf: str) -> bool:
+    """Whether a launcher's setting may have any name: one of sbatch's options."""
+    return re.fullmatch(rf"{FREE}\.[\w-]+", leaf) is not None
 
 
 def _whole(value: Any) -> bool:

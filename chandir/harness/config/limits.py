@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 SINGLE = 1e30  # of a learning rate, a decay, a time
 STRENGTH = 1e15  # of a metric's lam, weight and scale, of which products are taken
 WHOLE = 2**31 - 1
+WANDB = 128  # characters of W&B's names
 NAME, PATH = 255, 3000  # bytes of a path's component, and of all, that file systems take
 
 
@@ -49,6 +50,13 @@ def text(value: str) -> str:
         raise PydanticCustomError("text", "some text")
     if not value.isprintable():
         raise PydanticCustomError("text", "text without control characters")
+    return value
+
+
+def project(value: str) -> str:
+    """The name of a project that W&B takes."""
+    if len(value) > WANDB or set(value) & set("/\\#?%:"):
+        raise PydanticCustomError("text", f"at most {WANDB} characters, none of them of /\\#?%:")
     return value
 
 

@@ -183,8 +183,8 @@ class Wandb(Node):
 
     name: Literal["wandb"]
     mode: Literal["offline", "online"]
-    project: Text
-    entity: str | None
+    project: Annotated[Text, AfterValidator(limits.project)]
+    entity: Text | None
 
 
 class Experiment(Node):

@@ -14,15 +14,15 @@ from hydra.core.override_parser.types import Override
 from chandir.harness.base import signals
 from chandir.harness.base.errors import UserError
 from chandir.harness.command import launchers
-from chandir.harness.command.arguments import HYDRA, expand, parse, refuse_repeated
+from chandir.harness.command.arguments import expand, parse, refuse_repeated
 from chandir.harness.durable.record import Record
-from chandir.harness.sweep import idle, summary
-from chandir.harness.sweep.attempt import attempt
-from chandir.harness.sweep.complete import CHOICES, Complete, compared
-from chandir.harness.sweep.launch import launch
-from chandir.harness.sweep.plan import Job, jobs
-from chandir.harness.trial import portable
-from chandir.harness.trial.origins import Here
+from chandir.harness.sweep.sweep.sweep.sweep import idle, summary
+from chandir.harness.sweep.sweep.sweep.sweep.attempt import attempt
+from chandir.harness.sweep.sweep.sweep.sweep.complete import CHOICES, Complete, compared
+from chandir.harness.sweep.sweep.sweep.sweep.launch import launch
+from chandir.harness.sweep.sweep.sweep.sweep.plan import Job, jobs
+from chandir.harness.trial.trial.trial.trial import portable
+from chandir.harness.trial.trial.trial.trial.origins import Here
 
 SWEEP = ("-m", "--multirun")
 CROWD = 8  # threads for each core: more only wait for each other
@@ -48,7 +48,7 @@ def prepare(arguments: list[str]) -> list[Job]:
     swept = [item.input_line for item in parsed if item.is_sweep_override()]
     if swept and not experiment and not any(flag in arguments for flag in SWEEP):
         raise UserError(f"{swept[0]} is a sweep: expected one value; add -m to run them all")
-    planned = jobs(tuple(item for item in overrides if not item.startswith(HYDRA)))
+    planned = jobs(tuple(item for item in overrides if not launchers.own(item)))
     idle.refuse_root(parsed, planned)
     if any(item.key_or_group == "checkpoint.keep" and item.value() is True for item in parsed):
         planned = [replace(job, resolved=replace(job.resolved, weights=True)) for job in planned]
@@ -93,7 +93,7 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
             if pending and not sweep:
                 attempt(pending[0])
             elif pending:
-                launch(pending, [item for item in arguments if item.startswith(HYDRA)])
+                launch(pending, [item for item in arguments if launchers.own(item)])
             for each in planned:
                 Record(each.folder).tidy()
     except UserError as error:
@@ -165,7 +165,7 @@ def _check_settings(parsed: list[Override], planned: list[Job]) -> None:
     groups = {item.key_or_group.partition(".")[0] for item in parsed if "." in item.key_or_group}
     if not groups & {"task", "model"}:
         return
-    from chandir.harness.trial import data
+    from chandir.harness.trial.trial.trial.trial import data
 
     configs = [job.resolved.config for job in planned]
     for config in {id(each.task): each for each in configs}.values():
@@ -198,7 +198,7 @@ def _check_machine(planned: list[Job], arguments: list[str]) -> None:
         )
     for config in configs:
         if config.device.startswith("cuda"):
-            from chandir.harness.trial import devices
+            from chandir.harness.trial.trial.trial.trial import devices
 
             devices.select(config)
 
@@ -228,7 +228,7 @@ def _check_needs(pending: list[Job], arguments: list[str]) -> None:
     import torch
 
     from chandir.harness.gpu import stack
-    from chandir.harness.trial import data, devices, graph
+    from chandir.harness.trial.trial.trial.trial import data, devices, graph
 
     elsewhere = launchers.elsewhere(arguments)
     lanes = [item for item in arguments if re.fullmatch(r"hydra\.launcher\.stack=[1-9]\d*", item)]

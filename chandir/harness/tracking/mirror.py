@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from chandir import runfolder
 from chandir.harness.base import files, signals
+from chandir.harness.config import limits
 from chandir.harness.durable import claim
 from chandir.runfolder import log, reading, secrets
 from chandir.runfolder.contents import read_config, read_provenance
@@ -39,13 +40,18 @@ def identity(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         folder: ``<results>/<task>/<cell>-<key>/trial-<k>``.
         config: its ``config.yaml``.
     """
-    cell = folder.parent.name
+    readable, _, key = folder.parent.name.rpartition("-")
+
+    def short(end: str) -> str:
+        end = f"-{key}{end}"
+        return readable[: limits.WANDB - len(end)] + end
+
     return {
-        "id": f"{cell.rpartition('-')[2]}-{config['trial']}",
-        "name": f"{cell} trial {config['trial']}",
-        "group": cell,
+        "id": f"{key}-{config['trial']}",
+        "name": short(f" trial {config['trial']}"),
+        "group": short(""),
         "job_type": config["task"]["name"],
-        # W&B refuses longer ones.
+        # W&B refuses longer ones, as it does longer names.
         "tags": [tag[:TAG] for tag in (config.get("artefact"), config["scale"]["name"]) if tag],
     }
 
