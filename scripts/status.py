@@ -100,9 +100,10 @@ def trial(cell: Cell, folder: Path, config: Config | None = None) -> None:
 
 
 def _targets(config: Mapping[str, Any]) -> list[str]:
-    """The task's and the network's, as a folder says; what is no name in Python is left out."""
-    told = [str(config[part].get("_target_")) for part in ("task", "model")]
-    return [target for target in told if re.fullmatch(r"[a-zA-Z]\w*(\.\w+)+", target, re.ASCII)]
+    """The classes that a trial is made of, as its folder says; names that Python allows, alone."""
+    parts = [part for part in config.values() if isinstance(part, Mapping)]
+    told = [str(part["_target_"]) for part in parts if "_target_" in part]
+    return [name for name in told if re.fullmatch(r"[a-zA-Z]\w*(\.[a-zA-Z]\w*)+", name, re.ASCII)]
 
 
 def found(runs: Path) -> list[Cell]:

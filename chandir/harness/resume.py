@@ -60,9 +60,9 @@ def resume(
     state, damaged = checkpoint.load(record.folder, use)
     for message in damaged:
         print(message, flush=True)
-    if anew:
-        checkpoint.remove(record.folder)
     if anew or state is None:
+        record.look()
+        checkpoint.remove(record.folder)
         return new
     before, now = machines({"segments": state["segments"][-1:]}), machines(origin)
     if before and before != now:
