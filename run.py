@@ -37,7 +37,7 @@ def command_line(arguments: list[str]) -> int:
     """Check everything, run it, say what came of it."""
     from chandir.harness.base import folders
     from chandir.harness.base.errors import UserError
-    from chandir.harness.sweep.sweep import questions, sweep
+    from chandir.harness.sweep import questions, sweep
 
     typed = shlex.join(["python", "run.py", *arguments])
     try:

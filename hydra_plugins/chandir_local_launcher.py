@@ -2,7 +2,7 @@
 
 local: several trials at a time. On a CPU, in processes of few threads: with a fixed number of
 threads per trial the numbers are those of the trial run alone, to the bit. On a GPU, in processes
-likewise, or, where ``determinism=fast`` allows it, in stacks; see `chandir.harness.sweep.sweep.packing`.
+likewise, or, where ``determinism=fast`` allows it, in stacks; see `chandir.harness.sweep.packing`.
 basic: one trial after the other, in this process.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chandir.harness.sweep.sweep.plan import Job
+from chandir.harness.sweep.plan import Job
 
 
 class ChandirLocalLauncher:
@@ -28,8 +28,8 @@ class ChandirLocalLauncher:
 
     def launch(self, jobs: Sequence[Job], stop_on_error: bool) -> None:
         """Run every trial; what came of each is in its run folder."""
-        from chandir.harness.sweep.sweep.packing import choose
-        from chandir.harness.sweep.sweep.pool import run_all
+        from chandir.harness.sweep.packing import choose
+        from chandir.harness.sweep.pool import run_all
 
         for packing in choose(jobs, self.workers, self.stack):
             if not run_all(packing, stop_on_error, self.silence):
@@ -41,7 +41,7 @@ class ChandirBasicLauncher:
 
     def launch(self, jobs: Sequence[Job], stop_on_error: bool) -> None:
         """Run every trial; what came of each is in its run folder."""
-        from chandir.harness.sweep.sweep.attempt import DONE, attempt
+        from chandir.harness.sweep.attempt import DONE, attempt
 
         for job in jobs:
             if attempt(job) != DONE and stop_on_error:

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chandir.harness.sweep.sweep.plan import Job
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
 from chandir.harness.base import environment
 from chandir.harness.durable import outcomes
+from chandir.harness.sweep.plan import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL = 1.0  # seconds between two looks at the jobs
@@ -99,7 +99,7 @@ class _Submitit:
         return {f"{self._EXECUTOR}_{key}": self.params[key]} if key in self.params else {}
 
     def _parameters(self) -> dict[str, Any]:
-        from chandir.harness.trial.trial import portable
+        from chandir.harness.trial import portable
 
         common = set(BaseQueueConf.__dataclass_fields__)
         own = {
@@ -131,9 +131,8 @@ class _Trial:
 
     def __call__(self, job: Job) -> bool:
         """Run the trial; the job's exit status, and what this returns, say if it is complete."""
-        from chandir.harness.sweep.sweep.attempt import DONE, attempt
-
         from chandir.harness.base.signals import Leave
+        from chandir.harness.sweep.attempt import DONE, attempt
 
         try:
             done = attempt(job) == DONE

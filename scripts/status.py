@@ -21,16 +21,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chandir.harness.sweep.sweep.summary import aligned, unlike
-from chandir.harness.trial.trial.origins import Origin
-
 from chandir import runfolder
 from chandir.harness.base.errors import UserError
 from chandir.harness.base.output import outlast
 from chandir.harness.config.schema import Config
 from chandir.harness.durable import claim, provenance
 from chandir.harness.durable.provenance import machines
-from chandir.harness.trial.trial import origins
+from chandir.harness.sweep.summary import aligned, unlike
+from chandir.harness.trial import origins
+from chandir.harness.trial.origins import Origin
 from chandir.runfolder import find, log, origin
 
 RUNS = Path("results/runs")
@@ -102,9 +101,10 @@ def trial(cell: Cell, folder: Path, config: Config | None = None) -> None:
 
 
 def _targets(config: Mapping[str, Any]) -> list[str]:
-    """The task's and the network's, as a folder says; what is no name in Python is left out."""
-    told = [str(config[part].get("_target_")) for part in ("task", "model")]
-    return [target for target in told if re.fullmatch(r"[a-zA-Z]\w*(\.\w+)+", target, re.ASCII)]
+    """The classes that a trial is made of, as its folder says; names that Python allows, alone."""
+    parts = [part for part in config.values() if isinstance(part, Mapping)]
+    told = [str(part["_target_"]) for part in parts if "_target_" in part]
+    return [name for name in told if re.fullmatch(r"[a-zA-Z]\w*(\.[a-zA-Z]\w*)+", name, re.ASCII)]
 
 
 def found(runs: Path) -> list[Cell]:
@@ -121,7 +121,7 @@ def planned(arguments: Iterable[str]) -> list[Cell]:
     Raises:
         UserError: for arguments that run.py refuses.
     """
-    from chandir.harness.sweep.sweep.sweep import prepare
+    from chandir.harness.sweep.sweep import prepare
 
     cells: dict[str, Cell] = {}
     for job in prepare(list(arguments)):

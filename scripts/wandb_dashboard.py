@@ -18,12 +18,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chandir.harness.sweep.sweep.plan import jobs
-
 from chandir.harness.base.errors import UserError
 from chandir.harness.base.output import outlast
 from chandir.harness.durable.provenance import ROOT
-from chandir.harness.trial.trial import data
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data
 
 
 def workspace(artefact: str, entity: str, project: str) -> Any:

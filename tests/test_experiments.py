@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chandir.harness.sweep.sweep.plan import jobs
 
 from chandir import report
+from chandir.harness.sweep.plan import jobs
 from tests.harness.runs import ROOT, call, trials
 
 NAMES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))

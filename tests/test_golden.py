@@ -24,11 +24,11 @@ from typing import Any
 
 import pytest
 import torch
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.trial.trial.trial import run
 
 from chandir.harness.durable.numerics import LIMITS, numerics
-from chandir.harness.trial.trial import portable
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import portable
+from chandir.harness.trial.trial import run
 from tests.harness.runs import ROOT
 from tests.harness.runs import numbers as measured
 

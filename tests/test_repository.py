@@ -103,7 +103,7 @@ def test_rooms_import_one_way_and_say_what_they_hold(package: str) -> None:
 def test_every_source_that_a_trial_runs_is_one_that_moves_numbers() -> None:
     """But for those in rooms on which no number depends."""
     code = (
-        "import sys, chandir.harness.trial.trial.trial, chandir.harness.gpu.lanes\n"
+        "import sys, chandir.harness.trial.trial, chandir.harness.gpu.lanes\n"
         "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('chandir')])"
     )
     done = subprocess.run(
@@ -133,7 +133,7 @@ def test_parts_keep_to_themselves() -> None:
 def test_light_modules_import_neither_torch_nor_matplotlib() -> None:
     code = (
         "import sys, chandir.report, run\n"
-        "import chandir.harness.config.schema, chandir.harness.sweep.sweep.plan\n"
+        "import chandir.harness.config.schema, chandir.harness.sweep.plan\n"
         "print(sorted({'torch', 'torchvision', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -173,9 +173,8 @@ def test_the_wheel_is_the_library_alone(tmp_path: Path) -> None:
 
 
 def test_every_configuration_choice_builds_its_task_and_network() -> None:
-    from chandir.harness.sweep.sweep.plan import jobs
-
-    from chandir.harness.trial.trial import data
+    from chandir.harness.sweep.plan import jobs
+    from chandir.harness.trial import data
 
     needs = {
         "unet-r50": ("task=pascalvoc",),

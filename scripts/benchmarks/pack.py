@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from chandir.harness.sweep.sweep.plan import Job, jobs
 
+from chandir.harness.sweep.plan import Job, jobs
 from scripts.benchmarks import measure, peers, workload
 
 PACKED, ONE, SEPARATE = "packed", "one by one, 1 thread", "a process per trial"

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chandir.harness.trial.trial import devices
+from chandir.harness.trial import devices
 from scripts.benchmarks import workload
 
 

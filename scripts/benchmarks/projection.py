@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chandir.harness.sweep.sweep.plan import Job, jobs
-
+from chandir.harness.sweep.plan import Job, jobs
 from scripts.benchmarks import measure, workload
 
 EXPERIMENTS = measure.ROOT / "conf" / "experiment"

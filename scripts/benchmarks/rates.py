@@ -55,7 +55,7 @@ def measured(
 ) -> Rates:
     """Measure the device; ``held`` in bytes, by the clock that the step is measured by.
 
-    The caller sets tf32 (`chandir.harness.trial.trial.devices.set_up`); bf16 multiplies bfloat16.
+    The caller sets tf32 (`chandir.harness.trial.devices.set_up`); bf16 multiplies bfloat16.
     """
     large = (256 if device.type == "cpu" else 2048) * MEBI
     memory = copy_rate(device, large, clock)

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from chandir.harness.sweep.sweep.plan import Job, jobs
-from chandir.harness.trial.trial.loop import train_epoch
-from chandir.harness.trial.trial.seeding import Streams
 from torch import Tensor, nn
 
 from chandir.harness.config.schema import Config
-from chandir.harness.parts.classes import optimizers
-from chandir.harness.sweep.sweep import summary
-from chandir.harness.trial.trial import data, devices
+from chandir.harness.parts import optimizers
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import data, devices
+from chandir.harness.trial.loop import train_epoch
+from chandir.harness.trial.seeding import Streams
 from scripts.benchmarks import limits
 
 # Random weights, or none, where the paper's protocol has pretrained ones.

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chandir.harness.sweep.sweep.sweep import execute, prepare
-
+from chandir.harness.sweep.sweep import execute, prepare
 from tests.harness.faults import COMMON, SHORT, finished, job
 
 NETWORK = "models/convnet.py"

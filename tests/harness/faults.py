@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chandir.harness.sweep.sweep.attempt import DONE, attempt
-from chandir.harness.sweep.sweep.plan import Job, jobs
-from chandir.harness.trial.trial.trial import run
-
 from chandir.harness.base import files
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.sweep.attempt import DONE, attempt
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from tests.harness.runs import SMALL, command, numbers
 
 COMMON = (*SMALL[:2], "metric=h0", "paths.page=null")

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chandir.harness.sweep.sweep.complete import Complete
-from chandir.harness.sweep.sweep.plan import Job
-from chandir.harness.trial.trial.origins import Here
-
 from chandir.harness.durable import provenance
 from chandir.harness.durable.record import Record, result
+from chandir.harness.sweep.complete import Complete
+from chandir.harness.sweep.plan import Job
+from chandir.harness.trial.origins import Here
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("task.train_size=40", "task.test_size=60", "task.epochs=3")

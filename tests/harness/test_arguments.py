@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.sweep.sweep.sweep import prepare
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.command.arguments import expand, groups, parse, settings
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.sweep.sweep import prepare
 
 
 @pytest.mark.parametrize(

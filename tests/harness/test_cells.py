@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chandir.harness.sweep.sweep.plan import jobs
+
+from chandir.harness.sweep.plan import jobs
 
 
 def cell_of(*arguments: str) -> str:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chandir.harness.trial.trial.trial import run
 
+from chandir import runfolder
 from chandir.harness.base.errors import UserError
 from chandir.harness.durable import outcomes
 from chandir.harness.durable.record import Record
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
+from chandir.runfolder.weights import lacking
 from tests.harness.changed import (
     BASIC,
     NETWORK,
@@ -140,8 +142,9 @@ def test_its_result_stays_until_the_new_run_begins(
 def test_a_kill_leaves_the_old_result_with_its_record_or_none(
     tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
-    """No instant in which the old score is said to be of this code."""
+    """No instant in which the old score is said to be of this code, or is without its weights."""
     folder = trained(tmp_path, other_code)
+    (folder / "weights.pt").rename(folder / "checkpoint.pt")  # as older versions left them
     planned = job(tmp_path, SHORT, "on_change=restart")
     seen = []
     for count in range(1, 60):
@@ -155,6 +158,7 @@ def test_a_kill_leaves_the_old_result_with_its_record_or_none(
         new = record["sources"][NETWORK] != "0" * 16
         if Record(folder).complete:
             assert old(folder) == (not new)
+            assert not lacking(runfolder.state(folder))
         seen.append(Record(folder).complete and not new)
         if status == 0:
             break
@@ -162,6 +166,7 @@ def test_a_kill_leaves_the_old_result_with_its_record_or_none(
     assert seen[0]
     assert not seen[-1]
     assert sorted(seen, reverse=True) == seen, "once it is gone it does not come back"
+    assert not checkpoint.exist(folder)
     assert numbers(folder) == undisturbed
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chandir.harness.sweep.sweep.complete import compared
-from chandir.harness.sweep.sweep.plan import jobs
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.trial.trial import data, origins
+from chandir.harness.sweep.complete import compared
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data, origins
 from tests.harness.changed import called, old, other_data, trained
 from tests.harness.runs import whole
 

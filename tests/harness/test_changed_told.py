@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chandir.harness.sweep.sweep.complete import Complete
-from chandir.harness.sweep.sweep.plan import Job
-from chandir.harness.sweep.sweep.sweep import prepare
 
 from chandir.harness.durable import provenance
-from chandir.harness.sweep.sweep import summary
-from chandir.harness.trial.trial import origins
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.complete import Complete
+from chandir.harness.sweep.plan import Job
+from chandir.harness.sweep.sweep import prepare
+from chandir.harness.trial import origins
 from scripts import status
 from tests.harness.changed import NETWORK, called, edited, old, trained
 from tests.harness.faults import COMMON, SHORT
@@ -80,8 +80,8 @@ def test_a_plan_reads_sources_once(tmp_path: Path) -> None:
     code = f"""
 import sys
 from chandir.harness.durable import provenance
-from chandir.harness.sweep.sweep import summary
-from chandir.harness.sweep.sweep.sweep import prepare
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.sweep import prepare
 from tests.harness.runs import complete, whole
 jobs = prepare({[*SWEEP, f"paths.results={tmp_path}"]})
 for job in jobs:

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 import torch
-from chandir.harness.trial.trial.trial import run
 
 from chandir.harness.base import files
 from chandir.harness.base.errors import UserError
 from chandir.harness.durable import weights
 from chandir.harness.durable.record import Record
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from chandir.report.read import runs
 from tests.harness.faults import (
     ALWAYS,

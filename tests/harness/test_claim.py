@@ -23,7 +23,7 @@ from chandir.harness.base.errors import UserError
 from chandir.harness.durable import claim
 from chandir.harness.durable.claim import Busy, Lost
 from chandir.harness.durable.record import Record
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.trial import checkpoint
 from tests.harness.faults import SHORT, ended, forked, job, ran, wait_for
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from chandir.harness.sweep.sweep.attempt import MEMORY, attempt
-from chandir.harness.sweep.sweep.plan import jobs
 
 from chandir.harness.base.errors import out_of_memory
-from chandir.harness.trial.trial import devices, loop
+from chandir.harness.sweep.attempt import MEMORY, attempt
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import devices, loop
 from tests.harness.faults import job
 from tests.harness.runs import SMALL
 

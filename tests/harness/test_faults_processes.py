@@ -17,7 +17,7 @@ import torch
 from chandir.harness.base import host
 from chandir.harness.durable import claim, provenance
 from chandir.harness.durable.claim import Busy
-from chandir.harness.parts.classes import optimizers
+from chandir.harness.parts import optimizers
 from scripts import status
 from tests.harness.faults import (
     ALWAYS,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chandir.harness.trial.trial.trial import run
 
 from chandir.harness.base import files
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from tests.harness.faults import (
     ALWAYS,
     SHORT,

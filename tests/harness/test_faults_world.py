@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.trial.trial.trial import run
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.durable import provenance
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from tests.harness.faults import (
     ALWAYS,
     COMMON,

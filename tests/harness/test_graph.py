@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.trial.trial.trial import run
 from torch import Tensor
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.trial.trial import graph, loop
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import graph, loop
+from chandir.harness.trial.trial import run
 from tests.harness.runs import numbers
 
 DIGITS = ("task.train_size=131", "task.test_size=60", "task.epochs=4")  # 17 steps, the last of 3

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.trial.trial.trial import run
 
 from chandir import runfolder
 from chandir.harness.durable import provenance
 from chandir.harness.durable.numerics import kind, numerics
-from chandir.harness.parts.classes import optimizers
-from chandir.harness.sweep.sweep import summary
+from chandir.harness.parts import optimizers
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial.trial import run
 from scripts import status
 from tests.harness.runs import SMALL, complete
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from chandir.harness.sweep.sweep.plan import jobs
 
 from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError
+from chandir.harness.sweep.plan import jobs
 from tests.harness.runs import ROOT
 
 CLASSES = '''

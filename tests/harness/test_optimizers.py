@@ -7,16 +7,16 @@ import math
 
 import pytest
 import torch
-from chandir.harness.parts.classes.optimizers import begin_epoch, build, restore
-from chandir.harness.parts.classes.schedules import rates
-from chandir.harness.sweep.sweep.plan import jobs
 from torch import nn
 
 import chandir
 from chandir.harness.base.errors import UserError
 from chandir.harness.cells import cell
 from chandir.harness.config.schema import Config
-from chandir.harness.parts.classes import classes
+from chandir.harness.parts import classes
+from chandir.harness.parts.optimizers import begin_epoch, build, restore
+from chandir.harness.parts.schedules import rates
+from chandir.harness.sweep.plan import jobs
 
 
 def config_of(*arguments: str) -> Config:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from chandir.harness.sweep.sweep.packing import Gpu, choose, find
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.sweep.sweep.pool import Packing
-from chandir.harness.sweep.sweep.sweep import prepare
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.sweep.sweep import packing
-from chandir.harness.trial.trial import data
+from chandir.harness.sweep import packing
+from chandir.harness.sweep.packing import Gpu, choose, find
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.sweep.pool import Packing
+from chandir.harness.sweep.sweep import prepare
+from chandir.harness.trial import data
 from tests.harness.runs import SMALL, call, trials
 
 GIB = 2**30

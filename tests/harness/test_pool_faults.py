@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chandir.harness.sweep.sweep.attempt import DONE, FAILED, MEMORY
-from chandir.harness.sweep.sweep.pool import Packing, run_all
-from chandir.harness.sweep.sweep.worker import Unit, serve
 
-from chandir.harness.sweep.sweep import pool, worker
+from chandir.harness.sweep import pool, worker
+from chandir.harness.sweep.attempt import DONE, FAILED, MEMORY
+from chandir.harness.sweep.pool import Packing, run_all
+from chandir.harness.sweep.worker import Unit, serve
 from tests.harness.faults import ended, forked
 
 DIES = "dies"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.trial.trial.trial import run
 from torch import nn
 
-from chandir.harness.trial.trial import devices, loop
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import devices, loop
+from chandir.harness.trial.trial import run
 from tests.harness.runs import numbers
 
 CIFAR = (

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 import torch
-from chandir.harness.sweep.sweep.plan import Job, jobs
-from chandir.harness.trial.trial.seeding import Streams, seed
-from chandir.harness.trial.trial.trial import run
 
 from chandir.harness.base import signals
 from chandir.harness.base.errors import UserError
 from chandir.harness.durable import record
 from chandir.harness.gpu import lanes, stack
-from chandir.harness.parts.classes import optimizers
-from chandir.harness.trial.trial import checkpoint, data, devices, graph, loop
+from chandir.harness.parts import optimizers
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import checkpoint, data, devices, graph, loop
+from chandir.harness.trial.seeding import Streams, seed
+from chandir.harness.trial.trial import run
 from tests.harness.faults import ended, forked, saved
 from tests.harness.runs import numbers
 from tests.harness.test_graph import StandIn

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from chandir.harness.sweep.sweep.plan import Job, jobs
-
-from chandir.harness.sweep.sweep import summary
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import Job, jobs
 from tests.harness.runs import begun, complete, whole
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chandir.harness.trial.trial.trial import run
 
 from chandir.harness.config.schema import Wandb
 from chandir.harness.durable.record import Record
 from chandir.harness.tracking import tracker
+from chandir.harness.trial.trial import run
 from tests.harness.faults import (
     ALWAYS,
     SHORT,

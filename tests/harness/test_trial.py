@@ -13,9 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from chandir.harness.sweep.sweep.plan import Job, jobs
-from chandir.harness.trial.trial.seeding import Streams, seed
-from chandir.harness.trial.trial.trial import run
 from torch import nn
 
 from chandir import runfolder
@@ -25,8 +22,11 @@ from chandir.harness.durable import weights
 from chandir.harness.durable.claim import Busy, claim
 from chandir.harness.durable.numerics import LIMITS
 from chandir.harness.durable.record import Record, result
-from chandir.harness.parts.classes import optimizers
-from chandir.harness.trial.trial import checkpoint, data
+from chandir.harness.parts import optimizers
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import checkpoint, data
+from chandir.harness.trial.seeding import Streams, seed
+from chandir.harness.trial.trial import run
 from chandir.runfolder.weights import lacking
 from tests.harness.runs import SMALL, call, command, numbers, trials
 

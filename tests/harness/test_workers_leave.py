@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from chandir.harness.sweep.sweep.silence import Watch
 
 from chandir.harness.durable import outcomes
-from chandir.harness.sweep.sweep import silence, summary, worker
+from chandir.harness.sweep import silence, summary, worker
+from chandir.harness.sweep.silence import Watch
 from tests.harness.faults import ENDLESS, epochs, job, start, wait_for
 from tests.harness.runs import begun, complete
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from chandir.harness.sweep.sweep.plan import jobs
 from torch import nn
 from torchvision import models
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.trial.trial import data
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data
 from models.torchvision_network import build
 
 ALL = models.list_models(module=models)

@@ -20,7 +20,7 @@ NAMES = [artefact.name for artefact in artefacts()]
 @pytest.mark.parametrize("artefact", artefacts(), ids=NAMES)
 def test_an_artefacts_command_runs_every_arm_for_the_planned_trials(artefact):
     """The experiment in conf/, as the harness resolves it, is what the claims are about."""
-    from chandir.harness.sweep.sweep.plan import jobs
+    from chandir.harness.sweep.plan import jobs
 
     assert (ROOT / "conf/experiment" / f"{artefact.name}.yaml").exists()
     found: dict[str, tuple[dict, set]] = {}

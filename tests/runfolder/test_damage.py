@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from chandir.harness.sweep.sweep.plan import Job, jobs
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chandir import report, runfolder
 from chandir.harness.durable import claim
-from chandir.harness.sweep.sweep import summary
+from chandir.harness.sweep import summary
+from chandir.harness.sweep.plan import Job, jobs
 from chandir.report.publish import publication
 from chandir.runfolder import find, log
 from scripts import status, wandb_sync

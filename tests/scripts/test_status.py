@@ -29,7 +29,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def _jobs(results: Path) -> list:
-    from chandir.harness.sweep.sweep.sweep import prepare
+    from chandir.harness.sweep.sweep import prepare
 
     return prepare([*SWEEP, f"paths.results={results}"])
 

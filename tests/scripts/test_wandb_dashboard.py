@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from chandir.harness.sweep.sweep.plan import jobs
 
+from chandir.harness.sweep.plan import jobs
 from scripts import wandb_dashboard
 
 pytest.importorskip("wandb_workspaces")

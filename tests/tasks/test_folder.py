@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from chandir.harness.sweep.sweep.plan import jobs
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.trial.trial import data
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data
 from tasks import crops, image_tree, memory, squares
 from tasks.folder import Folder
 from tests.harness.runs import call, trials

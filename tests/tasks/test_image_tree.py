@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chandir.harness.sweep.sweep.plan import jobs
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from chandir.harness.base.errors import UserError
+from chandir.harness.sweep.plan import jobs
 from tasks import folder_synthetic, image_tree
 from tests.tasks.pictures import picture, tree
 

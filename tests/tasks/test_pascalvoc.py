@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from chandir.harness.sweep.sweep.plan import jobs
-from chandir.harness.sweep.sweep.sweep import _check_needs
-from chandir.harness.trial.trial.loop import _score
-from chandir.harness.trial.trial.trial import run
 from PIL import Image
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.sweep.plan import jobs
+from chandir.harness.sweep.sweep import _check_needs
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.loop import _score
+from chandir.harness.trial.trial import run
 from tasks.segmentation_pictures import GAP, grid, palette
 from tasks.segmentation_scenes import Windows
 from tests.harness.runs import numbers

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from chandir.harness.sweep.sweep.plan import Job, jobs
-from chandir.harness.trial.trial.trial import run
 from PIL import Image
 from torch import nn
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.trial.trial import checkpoint
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.trial import run
 from models.convnet import ConvNet
 from models.spade import Spade
 from tasks import cityscapes, fid
@@ -342,10 +342,9 @@ def test_the_whole_of_table_3_at_smoke_scale(tmp_path: Path) -> None:
     ("width", "batch", "fits"), [(64, 1, False), (64, 2, True), (128, 1, True)]
 )
 def test_batches_too_small_for_batch_norm_are_refused_before_the_start(width, batch, fits):
-    from chandir.harness.sweep.sweep.plan import jobs
-    from chandir.harness.trial.trial.data import check_batch
-
     from chandir.harness.base.errors import UserError
+    from chandir.harness.sweep.plan import jobs
+    from chandir.harness.trial.data import check_batch
 
     sizes = (f"task.width={width}", "task.height=64", f"task.batch_size={batch}")
     (job,) = jobs(("task=spade-cityscapes", "scale=smoke", *sizes))

@@ -30,14 +30,14 @@ NOT_SCIENTIFIC = (
 # What stands in a class's place in runs older than the open sets of parts, whose keys stay.
 FORMER: dict[str, dict[str, str | None]] = {
     "metric": {
-        "chandir.harness.parts.classes.controls.MeanMatched": "chandir.H0",
-        "chandir.harness.parts.classes.controls.NormMatched": "chandir.Sobolev",
+        "chandir.harness.parts.controls.MeanMatched": "chandir.H0",
+        "chandir.harness.parts.controls.NormMatched": "chandir.Sobolev",
     },
     "optimizer": dict.fromkeys(
-        ("torch.optim.SGD", "torch.optim.Adam", "chandir.harness.parts.classes.optimizers.LS")
+        ("torch.optim.SGD", "torch.optim.Adam", "chandir.harness.parts.optimizers.LS")
     ),
     "schedule": dict.fromkeys(
-        f"chandir.harness.parts.classes.schedules.{name}" for name in ("Step", "Cosine", "Constant")
+        f"chandir.harness.parts.schedules.{name}" for name in ("Step", "Cosine", "Constant")
     ),
 }
 LONGEST = 160  # characters of a name, well below what file systems take

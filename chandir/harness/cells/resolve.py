@@ -14,7 +14,7 @@ from chandir.harness.cells.labels import labels
 from chandir.harness.cells.table import filled_in, in_file, table_row
 from chandir.harness.command.arguments import groups, owners, stated
 from chandir.harness.config.schema import Config, Part, check
-from chandir.harness.parts.classes import classes
+from chandir.harness.parts import classes
 
 # Settings that the harness reads itself; a part's class is given them only if it takes them.
 OWN = {
@@ -110,7 +110,7 @@ def resolve(composed: dict[str, Any]) -> Resolved:
 def _parts(config: Config) -> Config:
     """Metric, optimizer and schedule held to their classes, the metric in its canonical form."""
     # torch loads here, and not with a command line that is refused before.
-    from chandir.harness.parts.classes import canonical, optimizers
+    from chandir.harness.parts import canonical, optimizers
 
     held: dict[str, Part] = {
         group: classes.checked(
@@ -134,7 +134,7 @@ def _refuse_ignored(config: Config) -> None:
                     "them"
                 )
     if optimizer.reset_momentum:
-        from chandir.harness.parts.classes import schedules
+        from chandir.harness.parts import schedules
 
         if not schedules.drops(config.schedule):
             raise UserError(

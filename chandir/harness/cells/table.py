@@ -6,7 +6,7 @@ from typing import Any
 
 from chandir.harness.command.arguments import default, stated
 from chandir.harness.config.schema import Config, Row, Task
-from chandir.harness.parts.classes import classes
+from chandir.harness.parts import classes
 
 
 def in_file(config: Config, group: str) -> dict[str, Any]:

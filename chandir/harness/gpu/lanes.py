@@ -16,9 +16,9 @@ from chandir.harness.base import signals
 from chandir.harness.base.errors import out_of_memory
 from chandir.harness.cells.resolve import Resolved
 from chandir.harness.gpu import stack
-from chandir.harness.trial.trial import devices, loop
-from chandir.harness.trial.trial.loop import Request
-from chandir.harness.trial.trial.trial import Retry, course
+from chandir.harness.trial import devices, loop
+from chandir.harness.trial.loop import Request
+from chandir.harness.trial.trial import Retry, course
 
 Trial = tuple[Resolved, Path]  # and its run folder
 Ended = Callable[[Trial, "Exception | None"], object]

@@ -26,10 +26,10 @@ from torch.func import functional_call, vmap
 
 from chandir.harness.base.files import to_json
 from chandir.harness.config.schema import Config
-from chandir.harness.trial.trial import graph, loop
-from chandir.harness.trial.trial.data import LoadedTask
-from chandir.harness.trial.trial.devices import autocast
-from chandir.harness.trial.trial.loop import Epoch, Request
+from chandir.harness.trial import graph, loop
+from chandir.harness.trial.data import LoadedTask
+from chandir.harness.trial.devices import autocast
+from chandir.harness.trial.loop import Epoch, Request
 
 BRANCHES = 8  # of a graph, in which the lanes' optimizers run; not measured
 Named = dict[str, Tensor]

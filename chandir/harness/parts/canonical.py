@@ -16,7 +16,7 @@ import chandir
 import chandir.metrics
 from chandir.harness.base.errors import UserError
 from chandir.harness.config.schema import Metric
-from chandir.harness.parts.classes.optimizers import metric_of
+from chandir.harness.parts.optimizers import metric_of
 
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 16, 50, 64, 100, 512)
 PLAIN = {"_target_": "chandir.H0", "name": "h0", "direction": None, "scope": None}

@@ -13,7 +13,7 @@ import chandir
 from chandir.harness.base.errors import UserError, one_of
 from chandir.harness.config.schema import Config, Direction, Metric, Scope
 from chandir.harness.config.schema import Optimizer as Settings
-from chandir.harness.parts.classes import classes, schedules
+from chandir.harness.parts import classes, schedules
 
 
 class LS(SGD):

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, StepLR
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.config.schema import Config, Count, Positive, Schedule
-from chandir.harness.parts.classes import classes
+from chandir.harness.parts import classes
 
 
 class Step(LambdaLR):

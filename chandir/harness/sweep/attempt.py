@@ -10,7 +10,7 @@ from pathlib import Path
 from chandir.harness.base import signals
 from chandir.harness.base.errors import UserError, out_of_memory
 from chandir.harness.durable import outcomes
-from chandir.harness.sweep.sweep.plan import Job
+from chandir.harness.sweep.plan import Job
 
 DONE, FAILED, MEMORY = "done", "failed", "out of memory"  # how a trial ended
 
@@ -29,8 +29,8 @@ def attempt(job: Job, bar: bool = True) -> str:
         Leave: for a signal.
         SystemExit: if the GPU is lost to this process.
     """
-    from chandir.harness.trial.trial import devices
-    from chandir.harness.trial.trial.trial import run
+    from chandir.harness.trial import devices
+    from chandir.harness.trial.trial import run
 
     with signals.listening():
         signals.check()

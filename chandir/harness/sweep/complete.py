@@ -8,9 +8,9 @@ from pathlib import Path
 
 from chandir import runfolder
 from chandir.harness.base.errors import UserError
-from chandir.harness.sweep.sweep.plan import Job
-from chandir.harness.trial.trial import origins
-from chandir.harness.trial.trial.origins import Here, Origin
+from chandir.harness.sweep.plan import Job
+from chandir.harness.trial import origins
+from chandir.harness.trial.origins import Here, Origin
 from chandir.runfolder import weights
 
 SHOWN = 5  # codes and data that are named

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from chandir.harness.base.errors import UserError
 from chandir.harness.cells import cell
 from chandir.harness.command.arguments import CONF
-from chandir.harness.sweep.sweep.plan import Job
+from chandir.harness.sweep.plan import Job
 
 
 def refuse_sweeps(parsed: Sequence[Override]) -> None:

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from chandir.harness.base.folders import CONF, searched
-from chandir.harness.sweep.sweep.plan import Job
+from chandir.harness.sweep.plan import Job
 
 # Launchers of Hydra's and of hydra-submitit-launcher, which compose each trial anew, and this
 # project's form of them, which take resolved trials.

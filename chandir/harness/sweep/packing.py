@@ -20,11 +20,11 @@ from torch import Tensor
 from chandir.harness.base.errors import UserError
 from chandir.harness.config.schema import Config
 from chandir.harness.gpu import stack
-from chandir.harness.sweep.sweep.plan import Job
-from chandir.harness.sweep.sweep.pool import Packing
-from chandir.harness.sweep.sweep.worker import Unit
-from chandir.harness.trial.trial import data, devices
-from chandir.harness.trial.trial.data import LoadedTask
+from chandir.harness.sweep.plan import Job
+from chandir.harness.sweep.pool import Packing
+from chandir.harness.sweep.worker import Unit
+from chandir.harness.trial import data, devices
+from chandir.harness.trial.data import LoadedTask
 
 CONTEXT = 2**30  # bytes that a process takes of a GPU's memory before it trains anything
 SHARE = 0.8  # of the free memory that may be planned with

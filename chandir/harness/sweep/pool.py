@@ -17,10 +17,10 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from chandir.harness.base import signals
-from chandir.harness.sweep.sweep.attempt import DONE, MEMORY
-from chandir.harness.sweep.sweep.plan import Job
-from chandir.harness.sweep.sweep.silence import USUAL, Watch
-from chandir.harness.sweep.sweep.worker import Unit, Worker, end_all, tell, work
+from chandir.harness.sweep.attempt import DONE, MEMORY
+from chandir.harness.sweep.plan import Job
+from chandir.harness.sweep.silence import USUAL, Watch
+from chandir.harness.sweep.worker import Unit, Worker, end_all, tell, work
 from chandir.harness.tracking.progress import QUIET
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chandir.harness.base.errors import UserError, nearest, one_of
 from chandir.harness.command.arguments import parse, settings
-from chandir.harness.sweep.sweep.plan import jobs
+from chandir.harness.sweep.plan import jobs
 
 SHELLS = ("bash", "fish", "zsh")
 # Flags, and what may follow each: None is nothing, an empty tuple anything.

@@ -12,8 +12,8 @@ from chandir import runfolder
 from chandir.harness.config.schema import Config
 from chandir.harness.durable import outcomes
 from chandir.harness.durable.provenance import machines
-from chandir.harness.sweep.sweep.complete import CHOICES, Complete
-from chandir.harness.trial.trial.origins import Origin
+from chandir.harness.sweep.complete import CHOICES, Complete
+from chandir.harness.trial.origins import Origin
 from chandir.runfolder import log, reading
 
 TRACEBACKS = 5  # different ones shown at the end of a sweep

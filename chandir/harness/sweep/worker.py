@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 from chandir.harness.base import files, signals
 from chandir.harness.base.output import outlast
 from chandir.harness.durable import outcomes
-from chandir.harness.sweep.sweep.attempt import DONE, attempt, attempt_all
-from chandir.harness.sweep.sweep.plan import Job
+from chandir.harness.sweep.attempt import DONE, attempt, attempt_all
+from chandir.harness.sweep.plan import Job
 
 GRACE = 20.0  # seconds to save and leave in; SLURM kills everything after 30
 

@@ -207,6 +207,7 @@ def check(state: dict[str, Any]) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Drop both generations."""
-    for name in NAMES:
-        (folder / name).unlink(missing_ok=True)
+    """Drop what lies under the names of both generations; a folder there is refused later."""
+    for path in (folder / name for name in NAMES):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)

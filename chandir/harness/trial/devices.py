@@ -10,7 +10,7 @@ import torch
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.config.schema import Config
-from chandir.harness.trial.trial import portable
+from chandir.harness.trial import portable
 
 
 def select(config: Config) -> torch.device:

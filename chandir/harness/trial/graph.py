@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from chandir.harness.base.errors import UserError, out_of_memory
 from chandir.harness.config.schema import Config
-from chandir.harness.trial.trial.data import LoadedTask
+from chandir.harness.trial.data import LoadedTask
 
 # Each player's loss, and sums of the scores. A replay writes them over those of the one before.
 Outcome = tuple[dict[str, Tensor], dict[str, Tensor]]

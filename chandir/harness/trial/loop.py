@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from chandir.harness.config.schema import Config
-from chandir.harness.trial.trial import graph
-from chandir.harness.trial.trial.data import LoadedTask
-from chandir.harness.trial.trial.devices import autocast
-from chandir.harness.trial.trial.seeding import Streams
+from chandir.harness.trial import graph
+from chandir.harness.trial.data import LoadedTask
+from chandir.harness.trial.devices import autocast
+from chandir.harness.trial.seeding import Streams
 
 Batches = list[tuple[Tensor, Tensor]]  # indices (b,) int64 and draws (b, randoms) of each batch
 

@@ -169,7 +169,7 @@ def loaded(config: Config, elsewhere: bool = False) -> str:
     """
     import torch
 
-    from chandir.harness.trial.trial import data, devices
+    from chandir.harness.trial import data, devices
 
     device = torch.device("cpu") if elsewhere else devices.select(config)
     return data.load(config, device).checksum

@@ -12,9 +12,9 @@ from chandir.harness.base.errors import UserError, out_of_memory
 from chandir.harness.config.schema import Config
 from chandir.harness.durable.provenance import machines
 from chandir.harness.durable.record import Record
-from chandir.harness.parts.classes import optimizers
-from chandir.harness.trial.trial import checkpoint
-from chandir.harness.trial.trial.seeding import Streams
+from chandir.harness.parts import optimizers
+from chandir.harness.trial import checkpoint
+from chandir.harness.trial.seeding import Streams
 
 
 def resume(
@@ -61,9 +61,9 @@ def resume(
     state, damaged = checkpoint.load(record.folder, use)
     for message in damaged:
         print(message, flush=True)
-    if anew:
-        checkpoint.remove(record.folder)
     if anew or state is None:
+        record.look()
+        checkpoint.remove(record.folder)
         return new
     before, now = machines({"segments": state["segments"][-1:]}), machines(origin)
     if before and before != now:

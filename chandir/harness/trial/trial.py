@@ -23,13 +23,13 @@ from chandir.harness.durable import weights
 from chandir.harness.durable.claim import Held, Lost, claim
 from chandir.harness.durable.provenance import provenance, segment
 from chandir.harness.durable.record import Record, result
-from chandir.harness.parts.classes import optimizers
+from chandir.harness.parts import optimizers
 from chandir.harness.tracking.progress import Progress
 from chandir.harness.tracking.tracker import Tracker
-from chandir.harness.trial.trial import checkpoint, data, devices, origins
-from chandir.harness.trial.trial.loop import Epoch, Request, steps_per_epoch, train_epoch
-from chandir.harness.trial.trial.resume import resume
-from chandir.harness.trial.trial.seeding import Streams, seed
+from chandir.harness.trial import checkpoint, data, devices, origins
+from chandir.harness.trial.loop import Epoch, Request, steps_per_epoch, train_epoch
+from chandir.harness.trial.resume import resume
+from chandir.harness.trial.seeding import Streams, seed
 
 Course = Generator[Request, Epoch, dict[str, Any]]  # a trial: asks for epochs, ends in its result
 
