@@ -16,13 +16,13 @@ from chandir.harness.base.errors import UserError
 from chandir.harness.command import launchers
 from chandir.harness.command.arguments import expand, parse, refuse_repeated
 from chandir.harness.durable.record import Record
-from chandir.harness.sweep.sweep import idle, summary
-from chandir.harness.sweep.sweep.attempt import attempt
-from chandir.harness.sweep.sweep.complete import CHOICES, Complete, compared
-from chandir.harness.sweep.sweep.launch import launch
-from chandir.harness.sweep.sweep.plan import Job, jobs
-from chandir.harness.trial.trial import portable
-from chandir.harness.trial.trial.origins import Here
+from chandir.harness.sweep import idle, summary
+from chandir.harness.sweep.attempt import attempt
+from chandir.harness.sweep.complete import CHOICES, Complete, compared
+from chandir.harness.sweep.launch import launch
+from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.trial import portable
+from chandir.harness.trial.origins import Here
 
 SWEEP = ("-m", "--multirun")
 CROWD = 8  # threads for each core: more only wait for each other
@@ -165,7 +165,7 @@ def _check_settings(parsed: list[Override], planned: list[Job]) -> None:
     groups = {item.key_or_group.partition(".")[0] for item in parsed if "." in item.key_or_group}
     if not groups & {"task", "model"}:
         return
-    from chandir.harness.trial.trial import data
+    from chandir.harness.trial import data
 
     configs = [job.resolved.config for job in planned]
     for config in {id(each.task): each for each in configs}.values():
@@ -198,7 +198,7 @@ def _check_machine(planned: list[Job], arguments: list[str]) -> None:
         )
     for config in configs:
         if config.device.startswith("cuda"):
-            from chandir.harness.trial.trial import devices
+            from chandir.harness.trial import devices
 
             devices.select(config)
 
@@ -228,7 +228,7 @@ def _check_needs(pending: list[Job], arguments: list[str]) -> None:
     import torch
 
     from chandir.harness.gpu import stack
-    from chandir.harness.trial.trial import data, devices, graph
+    from chandir.harness.trial import data, devices, graph
 
     elsewhere = launchers.elsewhere(arguments)
     lanes = [item for item in arguments if re.fullmatch(r"hydra\.launcher\.stack=[1-9]\d*", item)]
