@@ -126,7 +126,11 @@ def _rows(
         for name, below in value.items():
             yield from _rows(f"{key}.{name}", _property(inner, name), below, schema)
         return
-    shown = "" if value is None and not node else yaml.safe_dump(value, default_flow_style=True)
+    shown = (
+        ""
+        if value is None and not node
+        else yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+    )
     shown = shown.replace("\n...", "").strip()
     kinds = " or ".join(dict.fromkeys(_kind(part) for part in _alternatives(node, schema)))
     yield [f"``{key}``", kinds, f"``{shown}``" if shown else ""]

@@ -6,7 +6,8 @@ names are torchvision's own, so that its checkpoints fit but for the head.
 
 What differs from torchvision: the auxiliary heads of GoogLeNet and Inception v3 are off, as in
 training they would give a tuple; networks whose weights have the images' size in them (ViT, MaxViT)
-are built for the task's; for images of other than three channels the first convolution is replaced.
+are built for the task's; for images of other than three channels the first convolution is replaced;
+and stochastic depth draws its numbers in a way that `torch.func.vmap` can follow.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import difflib
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
+from torchvision.ops import StochasticDepth
 
 COLOURS = 3
 NEAREST = 3  # names that the message on an unknown one gives
@@ -65,7 +67,35 @@ def build(
         ) from error
     if in_channels != COLOURS:
         _replace_first(network, in_channels)
+    for name, module in list(network.named_modules()):
+        if isinstance(module, StochasticDepth):
+            _replace(network, name, Depth(module.p))
     return network
+
+
+class Depth(nn.Module):
+    """Stochastic depth by rows (Huang et al. 2016), as torchvision's, whose draw vmap refuses.
+
+    Args:
+        p: the probability with which a sample's branch is left out of a training step; the
+            branches that stay are divided by 1 - p.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branches that stay of (b, ...)."""
+        if not self.training or self.p == 0:
+            return x
+        rows = torch.rand((len(x), *(1 for _ in x.shape[1:])), dtype=x.dtype, device=x.device)
+        return x * (rows >= self.p) / (1 - self.p)
+
+
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)
 
 
 def _replace_first(network: nn.Module, in_channels: int) -> None:
@@ -91,5 +121,4 @@ def _replace_first(network: nn.Module, in_channels: int) -> None:
         deviation = old.weight.std() * (COLOURS / in_channels) ** 0.5
         new.weight.copy_(torch.randn_like(new.weight) * deviation)
     new.bias = old.bias
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, new)
+    _replace(network, name, new)

@@ -104,7 +104,7 @@ class Folder(Classification):
                 `squares.read`), or more of them than memory holds.
             OSError: for a folder or file that cannot be read.
         """
-        root = image_tree.place(data.root, data.source)
+        root = folder_synthetic.place(data.root, data.source)
         if data.source == "synthetic":
             folder_synthetic.write(root)
         tree = image_tree.read(root, self.test_set)

@@ -12,6 +12,13 @@ EACH = {"train": 20, "val": 10}  # pictures of a class
 SHORTEST, LONGEST = 40, 96  # pixels of a side
 
 
+def place(root: str, source: str) -> Path:
+    """The folder that holds ``train``; the stand-in is made where ``source`` is synthetic."""
+    if source == "synthetic":
+        return Path(root).expanduser() / "synthetic" / "folder"
+    return Path(root).expanduser()
+
+
 def samples(split: str) -> int:
     """How many pictures a set has."""
     return EACH[split] * len(COLOURS)

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import folder_synthetic
-
 TESTS = ("val", "test")
 LAYOUT = "train/<class>/ and val/<class>/ or test/<class>/, with pictures in each class's folder"
 # torchvision.datasets.folder.IMG_EXTENSIONS; a test holds that they are the same.
@@ -39,44 +37,6 @@ class Tree:
     classes: tuple[str, ...]
     train: tuple[Picture, ...]
     test: tuple[Picture, ...]
-
-
-def place(root: str, source: str) -> Path:
-    """The folder that holds ``train``; the stand-in is made where ``source`` is synthetic."""
-    if source == "synthetic":
-        return Path(root).expanduser() / "synthetic" / "folder"
-    return Path(root).expanduser()
-
-
-def shape(
-    root: str, source: str, test_set: str | None, channels: int, size: int, **counted: None
-) -> dict[str, int]:
-    """What a plan has to know of the images: channels, size, and how many classes and samples.
-
-    Args:
-        root: ``data.root``.
-        source: ``data.source``: real or synthetic, whose numbers are known before it is made.
-        test_set: as in `read`.
-        channels: of the images.
-        size: their height and width, in pixels.
-        counted: what the file leaves null for this function to tell.
-
-    Raises:
-        ValueError: for a size or a root that is none, or a tree that does not fit, as `read`.
-        OSError: for a folder that cannot be read.
-    """
-    del counted
-    if not isinstance(root, str) or not root.strip():
-        raise ValueError(f"data.root={root}: expected a folder that holds {LAYOUT}; name it")
-    whole = isinstance(size, int) and not isinstance(size, bool)
-    if not whole or size < 1:
-        raise ValueError(f"task.size={size}: expected pixels, a whole number from 1 up")
-    if source == "synthetic":
-        classes, samples = len(folder_synthetic.COLOURS), folder_synthetic.samples("train")
-    else:
-        tree = read(place(root, source), test_set)
-        classes, samples = len(tree.classes), len(tree.train)
-    return {"channels": channels, "classes": classes, "size": size, "samples": samples}
 
 
 def read(root: Path, test_set: str | None = None) -> Tree:

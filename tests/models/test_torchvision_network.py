@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 from torchvision import models
+from torchvision.ops import StochasticDepth
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.sweep.plan import jobs
 from chandir.harness.trial import data
-from models.torchvision_network import build
+from models.torchvision_network import Depth, build
 
 ALL = models.list_models(module=models)
 # Auxiliary heads, sizes in the weights, a first convolution with and without bias.
@@ -55,6 +56,30 @@ def test_it_is_torchvisions_own_network() -> None:
     own = models.resnet18(num_classes=5).state_dict()
     assert network.state_dict().keys() == own.keys()
     assert all(torch.equal(network.state_dict()[name], own[name]) for name in own)
+
+
+def test_stochastic_depth_leaves_out_rows_as_torchvisions_does() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(20_000, 2, 3, 1)
+    for module in (Depth(0.3), StochasticDepth(0.3, "row")):
+        kept = module(x)
+        whole = kept[:, 0, 0, 0]
+        assert torch.equal(kept, whole[:, None, None, None].expand_as(kept).contiguous())
+        assert whole.unique().tolist() == pytest.approx([0, 1 / 0.7])
+        assert (whole > 0).float().mean().item() == pytest.approx(0.7, abs=0.02)  # 6 sd
+        assert torch.equal(module.eval()(x), x)
+    network = build("efficientnet_b0", num_classes=2)
+    depths = [m.p for m in network.modules() if isinstance(m, Depth)]
+    own = [m.p for m in models.efficientnet_b0().modules() if isinstance(m, StochasticDepth)]
+    assert depths == own
+    assert not any(isinstance(m, StochasticDepth) for m in network.modules())
+
+
+def test_stacked_trials_draw_their_depths_apart() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(2, 500, 1)
+    first, second = torch.func.vmap(Depth(0.5), randomness="different")(x)
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "squeezenet1_1"])

@@ -94,3 +94,10 @@ def test_the_plain_gradient_is_the_baseline_whatever_it_is_called(tmp_path, same
     (setting,) = settings(cells(read(tmp_path)))
     assert setting.metric(setting.baseline) == "h0"
     assert tabulate(cells(read(tmp_path)))[1].difference.value == pytest.approx(2.5)
+
+
+def test_a_network_with_a_name_of_its_own_is_called_by_both(tmp_path):
+    for k, arch in enumerate(("resnet18", "resnet34")):
+        fake_runs.trial(tmp_path, k, H0, 90.0, model="torchvision", overrides={"model.arch": arch})
+    names = [setting.name for setting in settings(cells(read(tmp_path)))]
+    assert names == [f"torchvision {arch} · sgd · batch 100" for arch in ("resnet18", "resnet34")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.sweep.plan import jobs
-from tasks import folder_synthetic, image_tree
+from tasks import folder_shape, folder_synthetic, image_tree
+from tests.harness.runs import ROOT
 from tests.tasks.pictures import picture, tree
 
 
@@ -173,10 +176,22 @@ def test_the_plan_tells_network_steps_and_key_what_the_tree_holds(tmp_path: Path
 
 
 def test_the_stand_in_holds_what_its_plan_says(tmp_path: Path) -> None:
-    told = image_tree.shape(str(tmp_path), "synthetic", None, 3, 64)
+    told = folder_shape.tell(str(tmp_path), "synthetic", None, 3, 64)
     assert not any(tmp_path.iterdir())
-    root = image_tree.place(str(tmp_path), "synthetic")
+    root = folder_synthetic.place(str(tmp_path), "synthetic")
     folder_synthetic.write(root)
     read = image_tree.read(root)
     assert (told["classes"], told["samples"]) == (len(read.classes), len(read.train))
     assert len(read.test) == folder_synthetic.samples("val")
+
+
+def test_images_are_counted_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tasks import folder_shape\n"
+        f"told = folder_shape.tell({str(tree(tmp_path))!r}, 'real', None, 3, 32, None, None)\n"
+        "print(told['samples'], 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["12", "False"]
