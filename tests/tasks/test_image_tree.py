@@ -188,7 +188,7 @@ def test_the_stand_in_holds_what_its_plan_says(tmp_path: Path) -> None:
 def test_images_are_counted_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from tasks import folder_shape\n"
-        f"told = folder_shape.tell({str(tree(tmp_path))!r}, 'real', None, 3, 32, None, None)\n"
+        f"told = folder_shape.tell({str(tree(tmp_path))!r}, 'real', None, 3, 32)\n"
         "print(told['samples'], 'torch' in sys.modules)"
     )
     done = subprocess.run(
