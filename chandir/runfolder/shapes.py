@@ -77,6 +77,7 @@ _SCORE = {
     "score.unit?": STRING,
     "score.smallest?": SMALLEST,
     "score.against?": TEXT,
+    "score.worst?": optional(NUMBER),
 }
 CONFIG: Mapping[str, Kind] = {
     "task": MAPPING,

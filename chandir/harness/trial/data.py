@@ -19,8 +19,9 @@ class LoadedTask(Protocol):
     """What the harness asks of a task; ``tasks/`` has them, one per file.
 
     Attributes:
-        score: the primary score: name, better, unit, smallest difference that counts; with
-            ``against``, a training score, the log has their difference as ``generalisation_gap``.
+        score: the primary score: name, better, unit, smallest difference that counts; ``worst``,
+            what a diverged trial counts as (chance); with ``against``, a training score, the log
+            has their difference as ``generalisation_gap``.
         drop_last: leave out an epoch's last batch if it is smaller than the others.
         randoms: how many uniform numbers the augmentation of one training sample takes.
         train_size: samples per epoch.

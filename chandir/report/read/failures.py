@@ -1,4 +1,8 @@
-"""Diverged trials count, at the worst value: chance accuracy, no IoU, or the worst FID seen."""
+"""Diverged trials count, at the worst value: chance accuracy, no IoU, or the worst FID seen.
+
+A task's score may say its ``worst``; of runs older than that, and of scores that do not, it follows
+from the unit.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,10 @@ def settle(trials: Iterable[Trial]) -> list[Trial]:
 
 def _settle(trial: Trial, worst: Mapping[tuple[str, str], float]) -> Trial:
     score = trial.config["score"]
-    if score["better"] == "lower":
+    value = score.get("worst")
+    if value is not None:
+        pass
+    elif score["better"] == "lower":
         value = worst.get(_task(trial))
     else:
         classes = (trial.config["task"].get("shape") or {}).get("classes")
