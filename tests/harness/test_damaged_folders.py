@@ -42,5 +42,6 @@ def test_an_interrupted_trial_ends_with_its_numbers_or_says_why_not(
             finished(results, SHORT, ALWAYS)
         path.rmdir()
     assert finished(results, SHORT, ALWAYS) == undisturbed
-    left = {"config.yaml", "provenance.json", "log.jsonl", "final.json", "correlation.json"}
+    left = {"config.yaml", "provenance.json", "log.jsonl", "correlation.json"}
+    left |= {"final.json", "weights.pt"}
     assert {each.name for each in folder.iterdir() if each.is_file()} == left
