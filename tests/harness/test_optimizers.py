@@ -256,3 +256,9 @@ def test_muon_goes_on_from_a_saved_state() -> None:
         _gradients(each, 1)
         stepping.step()
     assert same(*([p.detach() for p in each.parameters()] for each in (model, other)))
+
+
+def test_an_optimizer_that_the_paper_has_not_is_labelled() -> None:
+    for optimizer, labelled in (("adamw", True), ("adam", False), ("LS", False)):
+        (job,) = jobs(("task=cifar10", f"optimizer={optimizer}"))
+        assert (f"{optimizer} is not in the paper" in job.resolved.labels) is labelled

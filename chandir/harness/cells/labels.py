@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from chandir.harness.cells.table import in_file, schedule_set, usual_schedule
-from chandir.harness.command.arguments import stated
+from chandir.harness.command.arguments import groups, stated
 from chandir.harness.config.schema import Config, Optimizer, Row
 from chandir.harness.config.wording import as_typed
 
@@ -15,6 +17,8 @@ def labels(config: Config, row: Row) -> list[str]:
         found.append(f"{task.name} is not in the paper")
     elif config.model.name not in {known.model for known in task.table1}:
         found.append(f"{config.model.name} on {task.name} is not in the paper")
+    if task.in_paper and config.optimizer.name not in _optimizers():
+        found.append(f"{config.optimizer.name} is not in the paper")
     if config.scale.name != "paper":
         found.append(f"scale {config.scale.name}")
     # Table 1 is the paper's; the protocol also holds what we chose where the paper is silent.
@@ -55,6 +59,7 @@ def _deviations(config: Config, row: Row, protocol: str) -> list[str]:
     for key, value, expected in schedule_set(config, row):
         labels.append(f"schedule.{key}={as_typed(value)} ({protocol}: {as_typed(expected)})")
     scaled = config.task.scales.get("paper", {})
+    in_paper = config.model.name in {known.model for known in config.task.table1}
     # Rates and decay are Table 1's and labelled with it; LS's direction is what the paper varies.
     apart = {"name", "lr", "lr_g", "lr_d", "weight_decay", "direction", "scope"}
     settings = {k: v for k, v in config.optimizer.settings.items() if k not in apart}
@@ -68,8 +73,16 @@ def _deviations(config: Config, row: Row, protocol: str) -> list[str]:
             expected = in_files.get(key)
             if expected is None or str(expected).startswith("${") or value == expected:
                 continue
-            labels.append(f"{group}.{key}={as_typed(value)} ({protocol}: {as_typed(expected)})")
+            named = protocol if group != "model" or in_paper else "default"
+            labels.append(f"{group}.{key}={as_typed(value)} ({named}: {as_typed(expected)})")
     return labels
+
+
+@cache
+def _optimizers() -> set[str]:
+    """Those of the paper's Table 1, on any task."""
+    tasks = (stated("task", name) for name in groups()["task"])
+    return {row["optimizer"] for task in tasks if task["in_paper"] for row in task["table1"]}
 
 
 def _usual_decay(optimizer: Optimizer, row: Row) -> float | None:
