@@ -7,14 +7,14 @@ import os
 import random
 
 import pytest
-from chandir.harness.sweep.sweep.sweep import _check_machine, prepare
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.command import launchers
 from chandir.harness.command.arguments import groups, settings
 from chandir.harness.command.launchers import choices
+from chandir.harness.sweep import launch, questions, summary
 from chandir.harness.sweep.plan import jobs
-from chandir.harness.sweep.sweep import launch, questions, summary
+from chandir.harness.sweep.sweep import _check_machine, prepare
 from tests.harness.runs import complete
 
 VALUES = (
@@ -93,7 +93,8 @@ def test_an_odd_override_is_planned_or_refused_in_words() -> None:
         ("task.train_size=99999999999999999999999", "task.train_size=9.*: expected a whole number"),
         ("trial=99999999999999999999999", "trial=9.*: expected at most"),
         ("optimizer.lr=1e308", r"optimizer.lr=1e\+308: expected a number from 1e-30 to 1e\+30"),
-        ("metric.lam=1e308", "expected a number from 1e-15 to"),
+        ("metric.lam=1e308", "expected a finite number up to 1e"),
+        ("metric.lam=1e20", "expected a number from 1e-15 to"),
         ("metric.lam=5e-324", "expected a number from 1e-15 to"),
         ("metric.weight=5e-324", "expected a number from 1e-15 to"),
         ("optimizer.momentum=0.9999999999999", "a number less than 1, as float32"),
