@@ -99,7 +99,7 @@ class _Submitit:
         return {f"{self._EXECUTOR}_{key}": self.params[key]} if key in self.params else {}
 
     def _parameters(self) -> dict[str, Any]:
-        from chandir.harness.trial import portable
+        from chandir.harness.config import portable
 
         common = set(BaseQueueConf.__dataclass_fields__)
         own = {

@@ -25,9 +25,9 @@ from typing import Any
 import pytest
 import torch
 
+from chandir.harness.config import portable
 from chandir.harness.durable.numerics import LIMITS, numerics
 from chandir.harness.sweep.plan import jobs
-from chandir.harness.trial import portable
 from chandir.harness.trial.trial import run
 from tests.harness.runs import ROOT
 from tests.harness.runs import numbers as measured

@@ -12,8 +12,9 @@ import pytest
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.cells import cell
+from chandir.harness.config import portable
 from chandir.harness.sweep.plan import jobs
-from chandir.harness.trial import devices, portable
+from chandir.harness.trial import devices
 from tests.harness.runs import ROOT, SMALL, call, numbers, trials
 
 PLAIN = (*SMALL, "metric=sobolev", "device=cpu")
@@ -50,7 +51,7 @@ def test_what_counts_is_the_environment_that_torch_was_loaded_in(
     before: dict[str, str], refused: bool
 ) -> None:
     code = (
-        "import os, torch; from chandir.harness.trial import portable\n"
+        "import os, torch; from chandir.harness.config import portable\n"
         "os.environ.update(portable.LIMITS)\n"  # too late
         "portable.hold()"
     )

@@ -13,6 +13,7 @@ from chandir.harness.base.errors import UserError, one_of
 from chandir.harness.cells.labels import labels
 from chandir.harness.cells.table import filled_in, in_file, table_row
 from chandir.harness.command.arguments import groups, owners, stated
+from chandir.harness.config import portable
 from chandir.harness.config.schema import Config, Part, check
 from chandir.harness.parts import classes
 
@@ -68,6 +69,8 @@ def resolve(composed: dict[str, Any]) -> Resolved:
         UserError: for a setting of the wrong type or range, and for one that would be ignored.
     """
     config = check(composed)
+    if config.determinism == "portable":
+        portable.limit()  # classes are imported below, and torch with them
     _refuse_ignored(config)
     _refuse_unfit(config)
     row, notes = table_row(config)
@@ -109,8 +112,7 @@ def resolve(composed: dict[str, Any]) -> Resolved:
 
 def _parts(config: Config) -> Config:
     """Metric, optimizer and schedule held to their classes, the metric in its canonical form."""
-    # torch loads here, and not with a command line that is refused before.
-    from chandir.harness.parts import canonical, optimizers
+    from chandir.harness.parts import canonical, optimizers  # torch, which takes its time
 
     held: dict[str, Part] = {
         group: classes.checked(

@@ -1,1 +1,4 @@
-"""What a configuration may hold: types, ranges, and the words that refuse it. No torch."""
+"""What a configuration may hold: types, ranges, words that refuse it, limits of instructions.
+
+No torch.
+"""

@@ -15,13 +15,13 @@ from chandir.harness.base import signals
 from chandir.harness.base.errors import UserError
 from chandir.harness.command import launchers
 from chandir.harness.command.arguments import expand, parse, refuse_repeated
+from chandir.harness.config import portable
 from chandir.harness.durable.record import Record
 from chandir.harness.sweep import idle, summary
 from chandir.harness.sweep.attempt import attempt
 from chandir.harness.sweep.complete import CHOICES, Complete, compared
 from chandir.harness.sweep.launch import launch
 from chandir.harness.sweep.plan import Job, jobs
-from chandir.harness.trial import portable
 from chandir.harness.trial.origins import Here
 
 SWEEP = ("-m", "--multirun")

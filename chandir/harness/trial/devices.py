@@ -9,8 +9,8 @@ import os
 import torch
 
 from chandir.harness.base.errors import UserError
+from chandir.harness.config import portable
 from chandir.harness.config.schema import Config
-from chandir.harness.trial import portable
 
 
 def select(config: Config) -> torch.device:

@@ -39,7 +39,6 @@ def hold() -> None:
     Raises:
         UserError: on a processor without these instructions, and where torch is loaded already.
     """
-    global _held_before_torch
     machine = platform.machine()
     if machine.lower() not in MACHINES:
         raise UserError(
@@ -51,10 +50,16 @@ def hold() -> None:
             "determinism=portable: this processor has no AVX2: expected it, which the numbers are "
             "made with; use determinism=reproducible"
         )
+    limit()
+    check()
+
+
+def limit() -> None:
+    """Set the limits if torch is not loaded yet; whether they can be held is for `hold` to say."""
+    global _held_before_torch
     if "torch" not in sys.modules:
         os.environ.update(LIMITS)
         _held_before_torch = True
-    check()
 
 
 def held() -> bool:
