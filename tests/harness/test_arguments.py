@@ -20,7 +20,7 @@ from chandir.harness.sweep.sweep import prepare
         ("task.lr=0.1", "did you mean 'optimizer.lr'"),
         ("optimizer.momentun=0.9", "did you mean 'optimizer.momentum'"),
         ("task=cifar11", "task=cifar11: expected .*did you mean 'cifar10'"),
-        ("optimizer=ls", "optimizer=ls: expected LS, adam, adamw, rmsprop or sgd"),
+        ("optimizer=ls", "optimizer=ls: expected LS, adam, adamw, muon, rmsprop or sgd"),
         ("metric=h0,sobolef", "metric=sobolef.*did you mean 'sobolev'"),
         ("experiment=fig66", "did you mean 'fig6'"),
         ("+metric.lam=3", "write it without the \\+"),
