@@ -19,6 +19,7 @@ from chandir.harness.command.arguments import groups
 from chandir.harness.durable import provenance
 from chandir.harness.parts import optimizers, schedules
 from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data
 from tests.harness.runs import ROOT
 
 CLASSES = '''
@@ -127,6 +128,28 @@ class Handed(torch.optim.SGD):
         super().__init__(params, **settings)
 
 
+class Slower(torch.optim.Optimizer):
+    """No rate that a schedule could set."""
+
+    def __init__(self, params, step_size: float = 0.1):
+        super().__init__(params, {"step_size": step_size})
+
+
+class Sure(torch.optim.SGD):
+    def __init__(self, params, lr: float, least: float = 0.0):
+        assert least > 0, "least has to be more"
+        super().__init__(params, lr=lr)
+
+
+class Decaying(LRScheduler):
+    """Weight decay that grows with the epochs."""
+
+    def get_lr(self):
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = 0.25 * self.last_epoch
+        return self.base_lrs
+
+
 class Nothing:
     def install(self, optimizer, network):
         pass
@@ -188,15 +211,19 @@ FILES: dict[str, Any] = {
         "_target_": "own.Handed", "name": "handed", "weight_decay": 0.5, "momentum": 0.9
     },
     "optimizer/usual": {"_target_": "torch.optim.Adam", "name": "usual"},
+    "optimizer/slower": {"_target_": "own.Slower", "name": "slower"},
+    "optimizer/sure": {"_target_": "own.Sure", "name": "sure", "least": 0.0},
     "optimizer/lbfgs": {"_target_": "torch.optim.LBFGS", "name": "lbfgs"},
     "schedule/halving": {"_target_": "own.Halving", "name": "halving", "at": 1},
     "schedule/cyclic": {
         "_target_": "torch.optim.lr_scheduler.CyclicLR", "name": "cyclic", "base_lr": 0.01,
         "max_lr": 0.1, "step_size_up": 1, "step_size_down": 1,
     },
+    "schedule/decaying": {"_target_": "own.Decaying", "name": "decaying"},
     "schedule/plateau": {
         "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "name": "plateau"
     },
+    "model/nowhere": {"_target_": "nowhere.Net", "name": "nowhere", "makes": "classes"},
     "model/small": {
         "_target_": "own.Small", "name": "small", "makes": "classes", "width": 6,
         "in_channels": "${task.shape.channels}", "num_classes": "${task.shape.classes}",
@@ -328,6 +355,16 @@ def test_momentum_comes_back_as_the_cycle_does(mine: Path) -> None:
     assert [each["momentum"] for each in schedules.rates(config, 1.0)] == [0.9, 0.8, 0.9, 0.8]
 
 
+def test_what_a_schedule_changes_beside_the_rate_is_set(mine: Path) -> None:
+    config = planned("schedule=decaying", "task.epochs=3").resolved.config
+    assert [each["weight_decay"] for each in schedules.rates(config, 1.0)] == [0, 0.25, 0.5]
+
+
+def test_a_network_that_cannot_be_imported_is_told(mine: Path) -> None:
+    with pytest.raises(UserError, match=r"model=nowhere: cannot import _target_: nowhere\.Net"):
+        data.build_model(planned("model=nowhere").resolved.config)
+
+
 def test_betas_that_a_class_has_by_itself_are_cycled(mine: Path) -> None:
     config = planned("optimizer=usual", "schedule=onecycle").resolved.config
     assert schedules.rates(config, 1.0)[0]["betas"] == (0.95, 0.999)
@@ -349,6 +386,8 @@ def test_a_name_that_is_not_the_files_is_refused(
     [
         ("metric=positional", "own.Positional has no such setting: expected none"),
         ("metric=directed", "metric.direction has no effect: own.Raised does not take it"),
+        ("optimizer=slower", "optimizer=slower: own.Slower takes no lr"),
+        ("optimizer=sure", "optimizer=sure: least has to be more"),
         ("optimizer=decayed", "optimizer.weight_decay: own.Signs has no such setting"),
         ("optimizer=signs schedule=onecycle", "schedule=onecycle: optimizer must support momentum"),
         ("optimizer.lr=0.3 schedule=onecycle", "optimizer.lr=0.3 has no effect with schedule=one"),

@@ -21,7 +21,7 @@ from pydantic.errors import PydanticUserError
 from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError, nearest, one_of
 from chandir.harness.config import limits
-from chandir.harness.config.schema import BelowOne, NotNegative, Part
+from chandir.harness.config.schema import BelowOne, Built, NotNegative, Part
 from chandir.harness.config.wording import as_typed, sentence
 
 # Settings that mean the same in every optimizer, whether or not its class says what they may be.
@@ -42,7 +42,7 @@ OWN = {
 WITHIN = {"metric": limits.strength}
 
 
-def load(group: str, part: Part) -> Any:
+def load(group: str, part: Built) -> Any:
     """The class, or the function, that a part names.
 
     Raises:
@@ -198,7 +198,7 @@ def make(group: str, part: Part, *given: Any, **more: Any) -> Any:
     }
     try:
         return made(*given, **settings, **more)
-    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError) as error:
         raise UserError(_named(group, part, str(error))) from None
 
 

@@ -145,7 +145,13 @@ def _made(settings: Settings, groups: list[dict[str, Any]]) -> Optimizer:
         if key not in ("lr", "lr_g", "lr_d", "reset_momentum") and value is not None
     }
     bare = Settings.model_validate(settings.with_settings(plain))
-    names = {parameter.name for parameter in classes.signature("optimizer", settings)}
+    signature = classes.signature("optimizer", settings)
+    names = {parameter.name for parameter in signature}
+    if "lr" not in names and not any(p.kind == p.VAR_KEYWORD for p in signature):
+        raise UserError(
+            f"optimizer={settings.name}: {settings.target} takes no lr: expected one, which the "
+            "schedule sets in each epoch"
+        )
     more: dict[str, Any] = {"lr": groups[0]["lr"]} if "lr" in names else {}
     if "capturable" in names and "capturable" not in plain:
         # On CUDA the count of steps lives on the device, so that a graph can replay it.

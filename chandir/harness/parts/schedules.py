@@ -90,14 +90,14 @@ class _Schedule:
 
 
 class _Hyper(_Schedule):
-    """The optimizer's momentum or betas, if it has them, which a schedule may cycle."""
+    """The optimizer's settings, such as momentum, which a schedule may change beside the rate."""
 
     def __init__(self, config: Config) -> None:
         signature = classes.signature("optimizer", config.optimizer)
-        known = {p.name: p.default for p in signature} | config.optimizer.settings
-        self.defaults: dict[str, Any] = {
-            key: known[key] for key in ("momentum", "betas") if key in known
-        }
+        known = {p.name: p.default for p in signature if p.default is not p.empty}
+        known |= config.optimizer.settings
+        known.pop("lr", None)
+        self.defaults = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
         self.text = str(self.defaults)
 
 
