@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import runfolder
+from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError
 from chandir.harness.base.output import outlast
 from chandir.harness.config.schema import Config
@@ -197,6 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
                     f"--runs {options.runs} has no effect on a sweep, which says where its runs "
                     "are: expected one of the two; give paths.results"
                 )
+            sweep = folders.take(sweep)
             cells = planned(sweep) if sweep else found(options.runs or RUNS)
         except UserError as error:
             print(f"refused: {error}", file=sys.stderr)

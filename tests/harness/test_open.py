@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError
+from chandir.harness.command.arguments import groups
+from chandir.harness.durable import provenance
+from chandir.harness.parts import optimizers, schedules
 from chandir.harness.sweep.plan import jobs
+from chandir.harness.trial import data
 from tests.harness.runs import ROOT
 
 CLASSES = '''
@@ -73,6 +78,78 @@ class Small(nn.Sequential):
                          nn.Linear(36 * width, num_classes))
 
 
+@dataclass(frozen=True)
+class Cut(chandir.Metric):
+    """Damp the frequencies above one that short fibers do not have."""
+
+    above: int = 300
+
+    def response(self, n):
+        k = torch.arange(n)
+        return torch.where(torch.minimum(k, n - k) > self.above, 0.5, 1.0).double()
+
+
+@dataclass(frozen=True)
+class Shorter(chandir.Metric):
+    """The same at every frequency, less for long fibers."""
+
+    def response(self, n):
+        return torch.full((n,), 1 / n, dtype=torch.float64)
+
+
+class Plainer(chandir.H0):
+    """No plain gradient, for all that it inherits."""
+
+    def response(self, n):
+        return torch.full((n,), 0.5, dtype=torch.float64)
+
+
+class Bare(chandir.Metric):
+    def __init__(self, a):
+        self.a = a
+
+    def response(self, n):
+        return 1 + self.a * torch.cos(torch.pi * torch.arange(n, dtype=torch.float64) / n) ** 2
+
+
+class Positional(chandir.Metric):
+    def __init__(self, a, /):
+        self.a = a
+
+
+class Raised:
+    def install(self, optimizer, network):
+        for group in optimizer.param_groups:
+            group["base"] *= 2
+
+
+class Handed(torch.optim.SGD):
+    def __init__(self, params, **settings):
+        super().__init__(params, **settings)
+
+
+class Slower(torch.optim.Optimizer):
+    """No rate that a schedule could set."""
+
+    def __init__(self, params, step_size: float = 0.1):
+        super().__init__(params, {"step_size": step_size})
+
+
+class Sure(torch.optim.SGD):
+    def __init__(self, params, lr: float, least: float = 0.0):
+        assert least > 0, "least has to be more"
+        super().__init__(params, lr=lr)
+
+
+class Decaying(LRScheduler):
+    """Weight decay that grows with the epochs."""
+
+    def get_lr(self):
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = 0.25 * self.last_epoch
+        return self.base_lrs
+
+
 class Nothing:
     def install(self, optimizer, network):
         pass
@@ -81,10 +158,46 @@ class Nothing:
 class Neither:
     pass
 '''
+PACKED = {
+    "__init__": "from .metric import Packed",
+    "metric": """
+from dataclasses import dataclass
+import torch
+import chandir
+from . import helper
+from .deep.numbers import HALF
+
+@dataclass(frozen=True)
+class Packed(chandir.Metric):
+    def response(self, n):
+        return helper.twice(torch.full((n,), HALF, dtype=torch.float64)) + 1
+""",
+    "helper": "def twice(x):\n    return 2 * x",
+    "deep/__init__": "",
+    "deep/numbers": "HALF = 0.5",
+}
 HELPERS = "import torch\n\ndef mu(k, n):\n    return 4 * torch.sin(torch.pi * k / n) ** 2\n"
 FILES: dict[str, Any] = {
     "metric/heat": {
         "_target_": "own.Heat", "name": "heat", "direction": "output", "scope": "conv", "sigma": 1.0
+    },
+    "metric/cut": {
+        "_target_": "own.Cut", "name": "cut", "direction": "output", "scope": "conv", "above": 300
+    },
+    "metric/shorter": {
+        "_target_": "own.Shorter", "name": "shorter", "direction": "output", "scope": "conv"
+    },
+    "metric/plainer": {
+        "_target_": "own.Plainer", "name": "plainer", "direction": "output", "scope": "conv"
+    },
+    "metric/bare": {
+        "_target_": "own.Bare", "name": "bare", "direction": "output", "scope": "conv", "a": 1
+    },
+    "metric/positional": {"_target_": "own.Positional", "name": "positional", "a": 1},
+    "metric/raised": {"_target_": "own.Raised", "name": "raised"},
+    "metric/directed": {"_target_": "own.Raised", "name": "directed", "direction": "input"},
+    "metric/packed": {
+        "_target_": "packed.Packed", "name": "packed", "direction": "output", "scope": "conv"
     },
     "metric/nothing": {"_target_": "own.Nothing", "name": "nothing"},
     "metric/neither": {"_target_": "own.Neither", "name": "neither"},
@@ -93,11 +206,24 @@ FILES: dict[str, Any] = {
     "optimizer/signs": {"_target_": "own.Signs", "name": "signs", "usual_lr": 1e-3, "decay": 0.0},
     "optimizer/lion": {"_target_": "timm.optim.Lion", "name": "lion", "usual_lr": 1e-4,
                        "betas": [0.9, 0.99], "weight_decay": 0.0},
+    "optimizer/decayed": {"_target_": "own.Signs", "name": "decayed", "weight_decay": 0.1},
+    "optimizer/handed": {
+        "_target_": "own.Handed", "name": "handed", "weight_decay": 0.5, "momentum": 0.9
+    },
+    "optimizer/usual": {"_target_": "torch.optim.Adam", "name": "usual"},
+    "optimizer/slower": {"_target_": "own.Slower", "name": "slower"},
+    "optimizer/sure": {"_target_": "own.Sure", "name": "sure", "least": 0.0},
     "optimizer/lbfgs": {"_target_": "torch.optim.LBFGS", "name": "lbfgs"},
     "schedule/halving": {"_target_": "own.Halving", "name": "halving", "at": 1},
+    "schedule/cyclic": {
+        "_target_": "torch.optim.lr_scheduler.CyclicLR", "name": "cyclic", "base_lr": 0.01,
+        "max_lr": 0.1, "step_size_up": 1, "step_size_down": 1,
+    },
+    "schedule/decaying": {"_target_": "own.Decaying", "name": "decaying"},
     "schedule/plateau": {
         "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "name": "plateau"
     },
+    "model/nowhere": {"_target_": "nowhere.Net", "name": "nowhere", "makes": "classes"},
     "model/small": {
         "_target_": "own.Small", "name": "small", "makes": "classes", "width": 6,
         "in_channels": "${task.shape.channels}", "num_classes": "${task.shape.classes}",
@@ -119,6 +245,11 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "task" / "inverted.yaml").write_text(inverted, encoding="utf-8")
     (folder / "own.py").write_text(CLASSES)
     (folder / "own_helpers.py").write_text(HELPERS)
+    for name, text in PACKED.items():
+        (folder / "packed" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "packed" / f"{name}.py").write_text(text)
+    (folder / "notes").mkdir()
+    (folder / "notes" / "list.yaml").write_text("- no option\n")
     monkeypatch.setenv(folders.VARIABLE, str(folder))
     return folder
 
@@ -184,9 +315,88 @@ def test_what_gives_the_plain_gradient_is_h0s_cell(mine: Path) -> None:
     assert planned("metric=heat").folder != planned("metric=h0").folder
 
 
+def test_a_metric_that_is_plain_on_short_fibers_alone_is_not_h0s_cell(mine: Path) -> None:
+    assert planned("metric=cut").resolved.config.metric.name == "cut"
+    asked = planned("metric=cut", "metric.above=1000").resolved.config.metric
+    assert asked.settings["above"] == 1000
+
+
+def test_the_direction_stays_where_the_response_depends_on_the_length(mine: Path) -> None:
+    metric = planned("metric=shorter", "metric.direction=input").resolved.config.metric
+    assert metric.direction == "input"
+
+
+def test_a_metric_that_inherits_from_h0_is_attached(mine: Path) -> None:
+    config = planned("metric=plainer").resolved.config
+    network = torch.nn.Conv2d(2, 2, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    assert optimizers.install(config.metric, optimizer, network) is not None
+
+
+def test_a_number_without_a_type_is_of_the_files_kind(mine: Path) -> None:
+    assert planned("metric=bare", "metric.a=1.0").folder == planned("metric=bare").folder
+    assert planned("metric=bare", "metric.a=0.5").folder != planned("metric=bare").folder
+
+
+def test_sources_hold_what_a_package_imports_of_itself(mine: Path) -> None:
+    sources = provenance.code(planned("metric=packed").resolved.config)
+    assert {f"packed/{name}.py" for name in PACKED} <= sources.keys()
+
+
+def test_what_a_class_takes_by_any_name_it_is_given(mine: Path) -> None:
+    network = torch.nn.Conv2d(2, 2, 1)
+    optimizer = optimizers.build(planned("optimizer=handed").resolved.config, network, "model")
+    assert optimizer.param_groups[0]["weight_decay"] == 0.5
+    assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+def test_momentum_comes_back_as_the_cycle_does(mine: Path) -> None:
+    config = planned("schedule=cyclic", "task.epochs=4").resolved.config
+    assert [each["momentum"] for each in schedules.rates(config, 1.0)] == [0.9, 0.8, 0.9, 0.8]
+
+
+def test_what_a_schedule_changes_beside_the_rate_is_set(mine: Path) -> None:
+    config = planned("schedule=decaying", "task.epochs=3").resolved.config
+    assert [each["weight_decay"] for each in schedules.rates(config, 1.0)] == [0, 0.25, 0.5]
+
+
+def test_a_network_that_cannot_be_imported_is_told(mine: Path) -> None:
+    with pytest.raises(UserError, match=r"model=nowhere: cannot import _target_: nowhere\.Net"):
+        data.build_model(planned("model=nowhere").resolved.config)
+
+
+def test_betas_that_a_class_has_by_itself_are_cycled(mine: Path) -> None:
+    config = planned("optimizer=usual", "schedule=onecycle").resolved.config
+    assert schedules.rates(config, 1.0)[0]["betas"] == (0.95, 0.999)
+
+
+@pytest.mark.parametrize("stated", ["name: warm\n", ""])
+def test_a_name_that_is_not_the_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: str
+) -> None:
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "heat.yaml").write_text(f"_target_: own.Heat\n{stated}")
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path))
+    with pytest.raises(UserError, match=r"heat.yaml: .*expected name: heat, as the file"):
+        groups()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ("metric=positional", "own.Positional has no such setting: expected none"),
+        ("metric=directed", "metric.direction has no effect: own.Raised does not take it"),
+        ("optimizer=slower", "optimizer=slower: own.Slower takes no lr"),
+        ("optimizer=sure", "optimizer=sure: least has to be more"),
+        ("optimizer=decayed", "optimizer.weight_decay: own.Signs has no such setting"),
+        ("optimizer=signs schedule=onecycle", "schedule=onecycle: optimizer must support momentum"),
+        ("optimizer.lr=0.3 schedule=onecycle", "optimizer.lr=0.3 has no effect with schedule=one"),
+        ("optimizer.lr=0.3 schedule=cyclic", "optimizer.lr=0.3 has no effect with schedule=cyc"),
+        ("metric=h0_mean schedule=onecycle", "would undo the 2 rates of task=digits metric=h0_m"),
+        ("metric=raised schedule=onecycle", "would undo the 2 rates of task=digits metric=raised"),
+        ("task=spade-cityscapes schedule=onecycle", "would undo the 2 rates of task=spade"),
+        ("schedule=exponential schedule.gamma=null", "schedule.gamma=null: expected a valid num"),
+        ("schedule=onecycle schedule.pct_start=0.5 task.epochs=2", "schedule=onecycle: "),
         ("metric=nothing", "metric=nothing: own.Nothing.install changed neither"),
         ("metric=neither", "own.Neither is no chandir.Metric"),
         ("metric=missing", "cannot import _target_: own.Missing"),
@@ -232,3 +442,18 @@ def test_a_folder_that_is_none_is_refused(given: list[str], words: str) -> None:
 def test_a_folder_without_an_option_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it has no option of any group"):
         folders.take([f"--config-dir={tmp_path}"])
+
+
+def test_a_folder_that_the_environment_names_has_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path / "gone"))
+    with pytest.raises(UserError, match=r"CHANDIR_CONF: .*gone: expected a folder"):
+        folders.take([])
+
+
+def test_a_folder_whose_path_would_end_early_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / f"a{os.pathsep}b"
+    (folder / "metric").mkdir(parents=True)
+    with pytest.raises(UserError, match="expected a path without"):
+        folders.take([f"--config-dir={folder}"])

@@ -34,6 +34,6 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """``a, b or c``."""
-    names = list(names)
+    """``a, b or c``; ``none`` of no names."""
+    names = list(names) or ["none"]
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]

@@ -28,6 +28,9 @@ def take(arguments: list[str]) -> list[str]:
     Raises:
         UserError: for a folder that is not there, or holds no option of any group.
     """
+    for folder in own():
+        if not folder.is_dir():
+            raise UserError(f"{VARIABLE}: {folder}: expected a folder laid out like conf")
     left, waiting = [], list(arguments)
     while waiting:
         argument = waiting.pop(0)
@@ -39,8 +42,9 @@ def take(arguments: list[str]) -> list[str]:
         folder = Path(value).expanduser().resolve()
         if not value or not folder.is_dir():
             raise UserError(f"{flag} {value}: expected a folder laid out like conf")
-        known = [folder / group.name for group in CONF.iterdir() if group.is_dir()]
-        if not any(any(group.glob("*.yaml")) for group in known):
+        if os.pathsep in str(folder):
+            raise UserError(f"{flag} {value}: expected a path without {os.pathsep}; rename it")
+        if not any(_files(folder)):
             raise UserError(
                 f"{flag} {value}: expected a folder laid out like conf, such as "
                 f"{Path(value) / 'metric' / 'mine.yaml'}; it has no option of any group"
@@ -50,10 +54,16 @@ def take(arguments: list[str]) -> list[str]:
     return left
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of options in a folder laid out like ``conf``; what else is in it is the user's."""
+    for group in sorted(group.name for group in CONF.iterdir() if group.is_dir()):
+        yield from sorted((folder / group).glob("*.yaml"))
+
+
 def own() -> tuple[Path, ...]:
     """The user's own folders."""
     named = os.environ.get(VARIABLE, "").split(os.pathsep)
-    return tuple(Path(name) for name in named if name)
+    return tuple(Path(name).expanduser().resolve() for name in named if name)
 
 
 def importable() -> None:
@@ -73,7 +83,7 @@ def options() -> dict[tuple[str, str], Path]:
 @cache
 def _options(folders: tuple[Path, ...]) -> dict[tuple[str, str], Path]:
     found: dict[tuple[str, str], Path] = {}
-    for file in (file for folder in (CONF, *folders) for file in sorted(folder.glob("*/*.yaml"))):
+    for file in (file for folder in (CONF, *folders) for file in _files(folder)):
         name = (file.parent.name, file.stem)
         if name in found:
             raise UserError(

@@ -17,13 +17,6 @@ from chandir.harness.config import portable
 from chandir.harness.config.schema import Config, Part, check
 from chandir.harness.parts import classes
 
-# Settings that the harness reads itself; a part's class is given them only if it takes them.
-OWN = {
-    "metric": frozenset(("direction", "scope")),
-    "optimizer": frozenset(("lr", "lr_g", "lr_d", "weight_decay", "reset_momentum")),
-    "schedule": frozenset[str](),
-}
-
 
 @dataclass(frozen=True)
 class Resolved:
@@ -53,7 +46,7 @@ class Resolved:
         for fact in ("table1", "scales", "schedules", "in_paper", "checksums", "embedded"):
             del plain["task"][fact]
         del plain["model"]["label"], plain["model"]["makes"]
-        for group in OWN:
+        for group in classes.OWN:
             part = getattr(self.config, group)
             plain[group] = part.with_settings(part.settings)
         return plain | {"stated": self.stated, "labels": self.labels, "notes": self.notes}
@@ -103,6 +96,7 @@ def resolve(composed: dict[str, Any]) -> Resolved:
     plain["schedule"] = config.schedule.with_settings(filled_in(config, row, task["epochs"]))
     plain["metric"] = config.metric.with_settings(config.metric.settings)
     final = _parts(check(plain))
+    _refuse_idle_rate(config, final)
     if not config.data.verify:
         notes.append("data.verify=false: files not held to their publisher's checksums")
     apart = ("_target_", "name")
@@ -116,9 +110,9 @@ def _parts(config: Config) -> Config:
 
     held: dict[str, Part] = {
         group: classes.checked(
-            group, getattr(config, group), own, group != "metric", in_file(config, group)
+            group, getattr(config, group), group != "metric", in_file(config, group)
         )
-        for group, own in OWN.items()
+        for group in classes.OWN
     }
     config = config.model_copy(update=held)
     optimizers.check(config)
@@ -159,6 +153,20 @@ def _refuse_ignored(config: Config) -> None:
         raise UserError("graphs=true has no effect on device=cpu; use auto, or a CUDA device")
     if config.precision == "tf32" and config.device == "cpu":
         raise UserError("precision=tf32 has no effect on device=cpu; use fp32, or a CUDA device")
+
+
+def _refuse_idle_rate(config: Config, final: Config) -> None:
+    """Refuse a rate that was asked for, where the schedule sets it."""
+    from chandir.harness.parts import schedules
+
+    file = in_file(config, "optimizer")
+    for key in ("lr", "lr_g", "lr_d"):
+        rate = getattr(config.optimizer, key)
+        if rate not in (None, file.get(key)) and schedules.sets_rate(final, rate):
+            raise UserError(
+                f"optimizer.{key}={rate:g} has no effect with schedule={final.schedule.name}, "
+                "which sets the rate itself; remove it, or choose a schedule that multiplies it"
+            )
 
 
 def _refuse_unfit(config: Config) -> None:

@@ -55,14 +55,16 @@ def filled_in(config: Config, row: Row, epochs: int) -> dict[str, Any]:
     """The schedule's settings, with what is null in its file filled in.
 
     First from the task, then ``every`` of a step from Table 1; else it is the number of epochs, but
-    where the class has a default that is a fraction.
+    where the class has a default that is a fraction. What its file gives a value stays null if a
+    user says so, which the class may take.
     """
     settings = config.schedule.settings
     known = dict(config.task.schedules.get(config.schedule.name, {}))
     if config.schedule.name == "step" and row.every is not None:
         known["every"] = every(row, epochs)
     own = {p.name: p.default for p in classes.signature("schedule", config.schedule)}
-    for key in [key for key, value in settings.items() if value is None]:
+    file = in_file(config, "schedule")
+    for key in [key for key in settings if settings[key] is None and file.get(key) is None]:
         usual = own.get(key)
         settings[key] = known.get(key, usual if isinstance(usual, float) else epochs)
     return settings

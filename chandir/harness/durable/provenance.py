@@ -149,11 +149,16 @@ def _imported(module: str, seen: set[Path]) -> set[Path]:
     if path is None or path in seen or module.partition(".")[0] == "chandir":
         return seen
     seen.add(path)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    if parent := module.rpartition(".")[0]:
+        _imported(parent, seen)  # Python runs its __init__.py first
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            start = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            names = [start, *(f"{start}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:

@@ -21,7 +21,7 @@ from pydantic.errors import PydanticUserError
 from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError, nearest, one_of
 from chandir.harness.config import limits
-from chandir.harness.config.schema import BelowOne, NotNegative, Part
+from chandir.harness.config.schema import BelowOne, Built, NotNegative, Part
 from chandir.harness.config.wording import as_typed, sentence
 
 # Settings that mean the same in every optimizer, whether or not its class says what they may be.
@@ -32,11 +32,17 @@ USUAL_RANGES: dict[str, Any] = {
     "rho": BelowOne,
     "eps": NotNegative,
 }
+# Settings that the harness reads itself; a part's class is given them only if it takes them.
+OWN = {
+    "metric": frozenset(("direction", "scope")),
+    "optimizer": frozenset(("lr", "lr_g", "lr_d", "reset_momentum")),
+    "schedule": frozenset[str](),
+}
 # How far a number may be from 1: products of two of a metric's are taken.
 WITHIN = {"metric": limits.strength}
 
 
-def load(group: str, part: Part) -> Any:
+def load(group: str, part: Built) -> Any:
     """The class, or the function, that a part names.
 
     Raises:
@@ -64,23 +70,19 @@ def _load(target: str) -> Any:
     return made
 
 
-def checked(
-    group: str, part: Part, own: frozenset[str], first: int, file: Mapping[str, Any]
-) -> Part:
+def checked(group: str, part: Part, first: int, file: Mapping[str, Any]) -> Part:
     """A part whose settings have the types of its class's signature.
 
     Args:
         group: of options, for the messages.
         part: as composed.
-        own: settings that the harness reads itself; the class is not given them unless it takes
-            them.
         first: arguments that the harness gives the class, before the settings.
         file: what the option's file says.
 
     Raises:
         UserError: for a setting that the class has not, one that it needs, a type or a range.
     """
-    parameters = signature(group, part)[first:]
+    own, parameters = OWN[group], signature(group, part)[first:]
     named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     anything = any(p.kind == p.VAR_KEYWORD for p in parameters)
     settings = part.settings
@@ -125,17 +127,21 @@ def _hints(target: str) -> dict[str, Any]:
 def _checked(group: str, key: str, value: Any, kind: Any, usual: Any) -> Any:
     """A value of the type, or of the file's where the signature tells none; lists stay lists."""
     try:
-        if kind is None:
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            value = float(value) if whole and isinstance(usual, float) else value
-        else:
-            value = _validated(kind, value)
+        value = _like(value, usual) if kind is None else _validated(kind, value)
         _held(group, value)
     except ValidationError as error:
         problem = error.errors()[0]
         at = [part for part in problem["loc"] if isinstance(part, int)]
         raise UserError(sentence({**problem, "loc": (group, key, *at)})) from None
     return list(value) if isinstance(value, tuple) else value
+
+
+def _like(value: Any, usual: Any) -> Any:
+    """A number of the file's kind, so that 1 and 1.0 are one cell."""
+    if type(value) is int and type(usual) is float:
+        return float(value)
+    whole = type(value) is float and type(usual) is int and value.is_integer()
+    return int(value) if whole else value
 
 
 def _validated(kind: Any, value: Any) -> Any:
@@ -185,15 +191,14 @@ def make(group: str, part: Part, *given: Any, **more: Any) -> Any:
     parameters = signature(group, part)
     taken = {p.name for p in parameters}
     anything = any(p.kind == p.VAR_KEYWORD for p in parameters)
-    shown = type(part).model_fields.keys()  # what the harness reads itself
     settings = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in part.settings.items()
-        if key in taken or (anything and key not in shown)
+        if key in taken or (anything and key not in OWN[group])
     }
     try:
         return made(*given, **settings, **more)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError) as error:
         raise UserError(_named(group, part, str(error))) from None
 
 

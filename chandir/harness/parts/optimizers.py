@@ -79,7 +79,7 @@ def metric_of(settings: Metric) -> Any:
     made = classes.make("metric", settings)
     if isinstance(made, chandir.Metric):
         for key in ("direction", "scope"):
-            if getattr(settings, key) is None and not isinstance(made, chandir.H0):
+            if getattr(settings, key) is None and type(made) is not chandir.H0:
                 is_null = key in settings.settings
                 expected = one_of(get_args({"direction": Direction, "scope": Scope}[key]))
                 raise UserError(
@@ -91,13 +91,20 @@ def metric_of(settings: Metric) -> Any:
             f"metric={settings.name}: {settings.target} is no chandir.Metric, and has no "
             "install(optimizer, network): expected one of them, for nothing would be attached"
         )
+    else:
+        taken = {parameter.name for parameter in classes.signature("metric", settings)}
+        for key in classes.OWN["metric"] & settings.settings.keys() - taken:
+            raise UserError(
+                f"metric.{key} has no effect: {settings.target} does not take it, and installs "
+                f"itself; remove it from the file of metric={settings.name}"
+            )
     return made
 
 
 def install(settings: Metric, optimizer: Optimizer, network: nn.Module) -> chandir.Handle | None:
     """Attach the metric, or let the control install itself; the plain gradient needs neither."""
     made = metric_of(settings)
-    if isinstance(made, chandir.H0):
+    if type(made) is chandir.H0:
         return None
     if isinstance(made, chandir.Metric):
         assert settings.direction is not None
@@ -138,7 +145,13 @@ def _made(settings: Settings, groups: list[dict[str, Any]]) -> Optimizer:
         if key not in ("lr", "lr_g", "lr_d", "reset_momentum") and value is not None
     }
     bare = Settings.model_validate(settings.with_settings(plain))
-    names = {parameter.name for parameter in classes.signature("optimizer", settings)}
+    signature = classes.signature("optimizer", settings)
+    names = {parameter.name for parameter in signature}
+    if "lr" not in names and not any(p.kind == p.VAR_KEYWORD for p in signature):
+        raise UserError(
+            f"optimizer={settings.name}: {settings.target} takes no lr: expected one, which the "
+            "schedule sets in each epoch"
+        )
     more: dict[str, Any] = {"lr": groups[0]["lr"]} if "lr" in names else {}
     if "capturable" in names and "capturable" not in plain:
         # On CUDA the count of steps lives on the device, so that a graph can replay it.
@@ -159,10 +172,17 @@ def check(config: Config) -> None:
             not support.
     """
     network = nn.Conv2d(2, 2, 1)
+    bases = set()
     try:
         for player in ("generator", "discriminator") if config.optimizer.lr_g else ("model",):
-            build(config, network, player)
-            schedules.rates(config, _rate(config.optimizer, player))
+            groups = build(config, network, player).param_groups
+            bases |= {_rate(config.optimizer, player), *(group["base"] for group in groups)}
+        if schedules.sets_rate(config, max(bases)) and len(bases) > 1:
+            raise UserError(
+                f"schedule={config.schedule.name} sets the learning rate itself, and would undo "
+                f"the {len(bases)} rates of task={config.task.name} metric={config.metric.name}: "
+                "expected a schedule that multiplies them, such as schedule=cosine"
+            )
         # Whichever metric this trial has, others are compared with it.
         optimizer = _made(config.optimizer, [{"params": [network.weight], "lr": 1.0}])
         chandir.attach(optimizer, network, chandir.H0())

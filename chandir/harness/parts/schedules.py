@@ -71,6 +71,12 @@ def rates(config: Config, base: float) -> tuple[dict[str, Any], ...]:
     return _rates(_Schedule(config.schedule), _Hyper(config), config.task.epochs, base)
 
 
+def sets_rate(config: Config, base: float) -> bool:
+    """Whether the schedule sets the rate itself, whatever it was, instead of multiplying it."""
+    one, other = ([each["lr"] for each in rates(config, it)] for it in (base, base / 2))
+    return one == other
+
+
 class _Schedule:
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
@@ -84,13 +90,15 @@ class _Schedule:
 
 
 class _Hyper(_Schedule):
-    """Whether the optimizer has momentum or betas, which a schedule may cycle."""
+    """The optimizer's settings, such as momentum, which a schedule may change beside the rate."""
 
     def __init__(self, config: Config) -> None:
-        settings = config.optimizer.settings
-        self.momentum = settings.get("momentum")
-        self.betas = settings.get("betas")
-        self.text = f"{self.momentum} {self.betas}"
+        signature = classes.signature("optimizer", config.optimizer)
+        known = {p.name: p.default for p in signature if p.default is not p.empty}
+        known |= config.optimizer.settings
+        known.pop("lr", None)
+        self.defaults = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+        self.text = str(self.defaults)
 
 
 @lru_cache(maxsize=256)
@@ -98,11 +106,7 @@ def _rates(named: _Schedule, hyper: _Hyper, epochs: int, base: float) -> tuple[d
     schedule = named.schedule
     kind = classes.load("schedule", schedule)
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer: Optimizer
-    if hyper.betas is not None:
-        optimizer = torch.optim.Adam([parameter], lr=base, betas=tuple(hyper.betas))
-    else:
-        optimizer = torch.optim.SGD([parameter], lr=base, momentum=hyper.momentum or 0.0)
+    optimizer = Optimizer([parameter], {"lr": base, **hyper.defaults})  # takes no step
     before = dict(optimizer.param_groups[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, of steps in another order
@@ -112,9 +116,7 @@ def _rates(named: _Schedule, hyper: _Hyper, epochs: int, base: float) -> tuple[d
         played = []
         for _ in range(epochs):
             group = optimizer.param_groups[0]
-            changed = {key for key in ("momentum", "betas") if group.get(key) != before.get(key)}
-            played.append({key: _plain(group[key]) for key in ("lr", *sorted(changed))})
-            optimizer.step()
+            played.append({key: _plain(group[key]) for key in ("lr", *sorted(hyper.defaults))})
             try:
                 scheduler.step()
             except TypeError as error:
@@ -123,7 +125,7 @@ def _rates(named: _Schedule, hyper: _Hyper, epochs: int, base: float) -> tuple[d
                     f"epoch ({error}): expected a schedule that needs no scores; the only ones are "
                     "the test set's, which may not steer a training"
                 ) from None
-            except ValueError:  # a cycle that has ended, such as OneCycleLR's
+            except (ValueError, ArithmeticError):  # a cycle that has ended, such as OneCycleLR's
                 if len(played) < epochs:
                     raise UserError(
                         f"schedule={schedule.name}: {kind.__name__} ends after epoch {len(played)} "
@@ -135,7 +137,12 @@ def _rates(named: _Schedule, hyper: _Hyper, epochs: int, base: float) -> tuple[d
                 f"schedule={schedule.name}: the rate of epoch {epoch} is {each['lr']:g}: expected "
                 "a finite number from 0 up"
             )
-    return tuple(played)
+    changed = {
+        key for key in before if any(each.get(key, before[key]) != before[key] for each in played)
+    }
+    return tuple(
+        {key: each[key] for key in each if key == "lr" or key in changed} for each in played
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from chandir.harness.base.errors import UserError, one_of
 from chandir.harness.base.files import to_json
-from chandir.harness.base.folders import CONF, searched
+from chandir.harness.base.folders import CONF, importable, searched
 from chandir.harness.cells import cell
 from chandir.harness.cells.resolve import Resolved, resolve
 from chandir.harness.command.arguments import MOST, expand, groups, owners, parse, read, stated
@@ -154,6 +154,7 @@ def _shape(call: str) -> dict[str, int]:
         UserError: by the called function's own word.
     """
     arguments = json.loads(call)
+    importable()
     tell = get_method(arguments.pop(TARGET))
     try:
         shape: dict[str, int] = tell(**arguments)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from chandir.harness.base.errors import UserError
 from chandir.harness.base.files import to_json
 from chandir.harness.config.schema import Config, Data, Task
+from chandir.harness.parts import classes
 
 
 class LoadedTask(Protocol):
@@ -138,6 +139,7 @@ def check_batch(config: Config, task: LoadedTask) -> None:
 
 
 def _instantiate(part: Any) -> Any:
+    classes.load(type(part).__name__.lower(), part)
     try:
         return hydra.utils.instantiate({"_target_": part.target, **(part.model_extra or {})})
     except (InstantiationException, ValueError, TypeError, RuntimeError) as error:
