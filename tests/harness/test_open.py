@@ -14,6 +14,7 @@ import yaml
 
 from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError
+from chandir.harness.command import arguments as command_line
 from chandir.harness.sweep.plan import jobs
 from tests.harness.runs import ROOT
 
@@ -210,6 +211,26 @@ def test_what_cannot_be_is_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(UserError, match=words):
         jobs(tuple(arguments.split()))
+
+
+def test_a_file_that_gives_anothers_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path))
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "heat.yaml").write_text("_target_: own.Heat\nname: sobolev\n")
+    with pytest.raises(UserError, match=r"heat.yaml: name: sobolev: expected heat"):
+        command_line.groups()
+
+
+def test_an_own_network_that_says_not_what_it_makes_leaves_others_refusals_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "unsaid.yaml").write_text("_target_: own.Net\nname: unsaid\n")
+    with pytest.raises(UserError, match=r"model=spade makes images: .* choose model=convnet, res"):
+        jobs(("task=digits", "model=spade"))
 
 
 def test_two_files_of_one_option_are_refused(mine: Path) -> None:

@@ -44,6 +44,9 @@ def groups() -> dict[str, dict[str, set[str]]]:
     return _groups(folders.own())
 
 
+NAMED = {"metric", "optimizer", "schedule", "task", "model"}  # their names stand beside numbers
+
+
 @cache
 def _groups(own: tuple[Path, ...]) -> dict[str, dict[str, set[str]]]:
     found: dict[str, dict[str, set[str]]] = {}
@@ -53,6 +56,12 @@ def _groups(own: tuple[Path, ...]) -> dict[str, dict[str, set[str]]]:
         content.pop("defaults", None)
         if "@package _global_" not in text.partition("\n")[0]:
             content = {group: content}
+        named = (content.get(group) or {}).get("name", option)
+        if group in NAMED and named != option:
+            raise UserError(
+                f"{file}: name: {named}: expected {option}, as the file is called; its numbers "
+                "would go by another's name"
+            )
         found.setdefault(group, {})[option] = set(_flatten(content))
     return found
 
