@@ -43,6 +43,7 @@ def trial(
     score_spec: dict[str, Any] = SCORE,
     status: str = "done",
     code: str = "a" * 64,
+    own: Mapping[str, str] | None = None,
     checksum: str = "c" * 64,
     dirty: bool = False,
     overrides: Mapping[str, Any] | None = None,
@@ -51,7 +52,8 @@ def trial(
 ) -> Path:
     """Write one trial whose last test score is `score`; `status` as in the report's records.
 
-    `overrides` are dotted names and values of config.yaml, `extra` further scores of every epoch.
+    `overrides` are dotted names and values of config.yaml, `extra` further scores of every epoch,
+    `own` sources of a folder of the user's own.
     """
     setting = [task, model, optimizer, lr, batch, epochs, scale, source, name, overrides]
     key = sha256(json.dumps([setting, metric], sort_keys=True).encode()).hexdigest()[:8]
@@ -94,7 +96,7 @@ def trial(
     provenance = {
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "dirty": dirty,
-        "sources": {"chandir/operators.py": code},
+        "sources": {"chandir/operators.py": code, **(own or {})},
         "versions": {"python": "3.11.7", "torch": "2.15.0"},
         "device": {"kind": "cpu", "name": "Example CPU", "host": "node1", "cores": 2},
         "data": {"checksum": checksum},

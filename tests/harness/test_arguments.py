@@ -17,6 +17,7 @@ from chandir.harness.sweep.sweep import prepare
         ("+trail=3", "trail.*did you mean 'trial'"),
         ("metric.lambda=2", "did you mean 'metric.lam'"),
         ("lam=2", "did you mean 'metric.lam'"),
+        ("metric.floor=2", "metric.floor: there is no such setting$"),  # like another in its group
         ("task.lr=0.1", "did you mean 'optimizer.lr'"),
         ("optimizer.momentun=0.9", "did you mean 'optimizer.momentum'"),
         ("task=cifar11", "task=cifar11: expected .*did you mean 'cifar10'"),

@@ -52,6 +52,14 @@ def test_a_plan_tells_code_apart_and_says_that_data_were_not_compared(sweep: lis
     assert lines[-1].startswith("about 4.0 min left")  # one trial of four epochs
 
 
+def test_git_is_named_for_what_it_can_show() -> None:
+    shown = [provenance.diff("c" * 40, names) for names in (
+        [NETWORK], ["heat.py"], ["heat.py", NETWORK], ["mine/heat.py"],
+    )]  # fmt: skip
+    assert shown == [f" (git diff {'c' * 12} -- {NETWORK})", "", shown[0], ""]
+    assert provenance.diff("", [NETWORK]) == ""
+
+
 def test_a_plan_of_a_restart_has_the_time_of_what_runs_again(
     tmp_path: Path, sweep: list[Job]
 ) -> None:

@@ -422,6 +422,16 @@ def test_what_cannot_be_is_refused_before_anything_runs(
         jobs(tuple(arguments.split()))
 
 
+def test_an_own_network_that_says_not_what_it_makes_leaves_others_refusals_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "unsaid.yaml").write_text("_target_: own.Net\nname: unsaid\n")
+    with pytest.raises(UserError, match=r"model=spade makes images: .* choose model=convnet, res"):
+        jobs(("task=digits", "model=spade"))
+
+
 def test_two_files_of_one_option_are_refused(mine: Path) -> None:
     (mine / "metric" / "h0.yaml").write_text("_target_: own.Heat\nname: h0\n")
     try:

@@ -43,6 +43,24 @@ def test_cells_are_compared_only_if_the_metric_alone_differs(tmp_path, other):
     assert len(set(names)) == 2, "each setting can be told from the other by its name"
 
 
+def test_a_metric_of_ones_own_is_compared_though_h0_does_not_run_its_file(tmp_path):
+    heat = {**SOBOLEV, "name": "heat", "_target_": "heat.Heat"}
+    fake_runs.cell(tmp_path, H0, [90.0, 91.0], own={"net.py": "0"})
+    fake_runs.cell(tmp_path, SOBOLEV, [91.0, 92.0], own={"net.py": "0"})
+    folder = fake_runs.cell(tmp_path, heat, [92.0, 93.0], own={"net.py": "0", "heat.py": "1"})
+    assert [row.difference and row.difference.value for row in tabulate(cells(read(tmp_path)))] == [
+        None, 2.0, 1.0,
+    ]  # fmt: skip
+    # Two versions of it are two rows, told apart; another network is another setting.
+    fake_runs.trial(tmp_path, 2, heat, 70.0, own={"net.py": "0", "heat.py": "2"})
+    versions = [cell.origin["code"] for cell in cells(read(tmp_path)) if cell.folder == folder]
+    (setting,) = settings(cells(read(tmp_path)))
+    names = {setting.metric(cell) for cell in setting.cells if cell.folder == folder}
+    assert names == {f"heat, code {code}" for code in versions}
+    fake_runs.trial(tmp_path, 3, heat, 70.0, own={"net.py": "9", "heat.py": "2"})
+    assert len(settings(cells(read(tmp_path)))) == 2
+
+
 def test_labels_differ_between_metrics_without_hindering_their_comparison(tmp_path):
     fake_runs.cell(tmp_path, H0, [90.0, 91.0])
     fake_runs.cell(tmp_path, {**SOBOLEV, "lam": 3.0}, [92.0, 93.0], labels=("lam 3 is ours",))

@@ -30,6 +30,8 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     if leaf in by_leaf:  # the right name in the wrong group, or without one: lam for metric.lam
         return f"; did you mean '{by_leaf[leaf]}'?"
     match = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    if match and difflib.SequenceMatcher(None, leaf, match[0].rsplit(".", 1)[-1]).ratio() < 0.4:
+        return ""  # alike in their group alone: metric.floor, metric.lam
     return f"; did you mean '{match[0]}'?" if match else ""
 
 

@@ -174,7 +174,7 @@ def _refuse_unfit(config: Config) -> None:
     task, model = config.task, config.model
     wanted = stated("model", task.table1[0].model)["makes"]
     if model.makes != wanted:
-        fit = [name for name in groups()["model"] if stated("model", name)["makes"] == wanted]
+        fit = [name for name in groups()["model"] if stated("model", name).get("makes") == wanted]
         raise UserError(
             f"model={model.name} makes {model.makes}: task={task.name} expects {wanted}; choose "
             f"model={one_of(fit)}"

@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -133,6 +133,12 @@ def sources(*targets: str) -> dict[str, str]:
     return {
         _named(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(paths)
     }
+
+
+def diff(commit: str, names: Sequence[str]) -> str:
+    """How to see what changed in `sources` since a commit: empty if git here knows none of them."""
+    ours = [name for name in names if (ROOT / name.partition("/")[0]).is_dir()]
+    return f" (git diff {commit[:12]} -- {' '.join(ours)})" if commit and ours else ""
 
 
 def _named(path: Path) -> str:

@@ -51,8 +51,7 @@ class Origin:
         if self.files:
             shown = self.files[:SHOWN]
             more = f" and {len(self.files) - SHOWN} more files" if len(self.files) > SHOWN else ""
-            how = f" (git diff {self.commit[:12]} -- {' '.join(shown)})" if self.commit else ""
-            told.append(f"{', '.join(shown)}{more} changed{how}")
+            told.append(f"{', '.join(shown)}{more} changed{provenance.diff(self.commit, shown)}")
         if self.data:
             told.append(f"the data changed (checksum {self.data}, now {self.now})")
         return "; ".join(told)

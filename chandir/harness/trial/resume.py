@@ -10,7 +10,7 @@ from torch import nn
 
 from chandir.harness.base.errors import UserError, out_of_memory
 from chandir.harness.config.schema import Config
-from chandir.harness.durable.provenance import machines
+from chandir.harness.durable.provenance import diff, machines
 from chandir.harness.durable.record import Record
 from chandir.harness.parts import optimizers
 from chandir.harness.trial import checkpoint
@@ -124,8 +124,7 @@ def _changes(state: dict[str, Any], origin: dict[str, Any]) -> list[str]:
     before, now = state["sources"], origin["sources"]
     files_changed = sorted(name for name in before | now if before.get(name) != now.get(name))
     commit = state["segments"][-1].get("commit") if state["segments"] else None
-    how = f" (git diff {commit[:12]} -- {{}})" if commit else ""
-    changes = [f"{name} changed{how.format(name)}" for name in files_changed]
+    changes = [f"{name} changed{diff(commit or '', [name])}" for name in files_changed]
     old, new = state["data"], origin["data"]["checksum"]
     if old != new:
         changes.append(f"the data changed (checksum {old[:12]}, now {new[:12]})")

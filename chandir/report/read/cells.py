@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir.report.read.runs import Trial
+from chandir.runfolder import origin
 
 # What a setting consists of besides the metric, the code and the data.
 _SETTING = (
@@ -109,6 +110,11 @@ class Cell:
     def origin(self) -> Mapping[str, str]:
         """What the run has to share besides: short digests of the code and the data."""
         return {"code": self._first.code[:7], "checksum": self._first.checksum[:7]}
+
+    @property
+    def codes(self) -> list[Mapping[str, str]]:
+        """The sources that ran it, by file; several if it was continued with other ones."""
+        return origin.codes(self._first.provenance)
 
     def scores(self, epoch: str = "last") -> list[float]:
         """The primary score of each complete trial, at the "last" or the "best" epoch."""

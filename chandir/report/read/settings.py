@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chandir.report.read.cells import Cell
+from chandir.runfolder import origin
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Setting:
         like = [c.config["metric"] for c in self.cells if not c.baseline]
         like = [other for other in like if other["name"] == metric["name"]]
         parts = [str(metric["name"])]
+        if any(other.folder == cell.folder and other is not cell for other in self.cells):
+            parts.append(f"code {cell.origin['code']}")  # two versions of a user's own metric
         for key in _settings(metric):
             value = metric.get(key)
             varies = any(other.get(key) != value for other in like)
@@ -62,9 +65,12 @@ def settings(found: Iterable[Cell]) -> list[Setting]:
 
     A cell without a complete trial stands where its config belongs, whatever code it failed with.
     """
+    found = sorted(found, key=lambda cell: not cell.complete)
+    shared = _shared_sources(found)
     groups: dict[str, list[Cell]] = {}
-    for cell in sorted(found, key=lambda cell: not cell.complete):
-        key = json.dumps([cell.setting, cell.origin], sort_keys=True)
+    for cell in found:
+        names = shared.get(_circumstances(cell), set())
+        key = json.dumps([_circumstances(cell), _code(cell, names)])
         if not cell.complete:
             like = (k for k, group in groups.items() if group[0].setting == cell.setting)
             key = next(like, key)
@@ -74,6 +80,36 @@ def settings(found: Iterable[Cell]) -> list[Setting]:
         for group, name in zip(groups.values(), _names(list(groups.values())), strict=True)
     ]
     return sorted(named, key=lambda setting: (setting.task, _natural(setting)))
+
+
+def _circumstances(cell: Cell) -> str:
+    return json.dumps([cell.setting, cell.origin["checksum"]], sort_keys=True)
+
+
+def _shared_sources(found: Iterable[Cell]) -> dict[str, set[str]]:
+    """By circumstances, the files that every complete cell ran.
+
+    Task, network, optimizer and schedule are one there, so that a file that only some ran is a
+    metric's: of a user's own one, which differs from h0 by its file as by its name.
+    """
+    shared: dict[str, set[str]] = {}
+    for cell in found:
+        if cell.complete:
+            for ran in cell.codes:
+                shared.setdefault(_circumstances(cell), set(ran)).intersection_update(ran)
+    return shared
+
+
+def _code(cell: Cell, shared: set[str]) -> str:
+    """A digest of what ran, but for files of a metric outside this project.
+
+    A trial that was continued with other code is compared with no other, whichever file changed.
+    """
+    codes = cell.codes
+    if len(codes) == 1:
+        own = {name for name in codes[0] if not name.startswith("chandir/")} - shared
+        codes = [{name: text for name, text in codes[0].items() if name not in own}]
+    return origin.digest(codes)
 
 
 def _names(groups: list[list[Cell]]) -> list[str]:
