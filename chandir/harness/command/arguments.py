@@ -55,8 +55,7 @@ def _groups(own: tuple[Path, ...]) -> dict[str, dict[str, set[str]]]:
             content = {group: content}
         stated = content.get(group)
         if isinstance(stated, dict) and "_target_" in stated and stated.get("name") != option:
-            was = f"name: {stated['name']}" if "name" in stated else "it has no name"
-            raise UserError(f"{file}: {was}: expected name: {option}, as the file is called")
+            raise UserError(f"{file}: expected name: {option}, as the file is called")
         found.setdefault(group, {})[option] = set(_flatten(content))
     return found
 
