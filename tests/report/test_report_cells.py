@@ -105,15 +105,6 @@ def test_metrics_are_named_by_what_tells_them_apart(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("same", [{**H0_LAMBDA, "lam": 0.0}, {**SOBOLEV, "weight": 0.0}])
-def test_the_plain_gradient_is_the_baseline_whatever_it_is_called(tmp_path, same):
-    fake_runs.cell(tmp_path, same, [90.0, 91.0])
-    fake_runs.cell(tmp_path, {**SOBOLEV, "lam": 2.0}, [92.0, 94.0])
-    (setting,) = settings(cells(read(tmp_path)))
-    assert setting.metric(setting.baseline) == "h0"
-    assert tabulate(cells(read(tmp_path)))[1].difference.value == pytest.approx(2.5)
-
-
 def test_a_network_with_a_name_of_its_own_is_called_by_both(tmp_path):
     for k, arch in enumerate(("resnet18", "resnet34")):
         fake_runs.trial(tmp_path, k, H0, 90.0, model="torchvision", overrides={"model.arch": arch})
