@@ -110,3 +110,14 @@ def test_a_network_with_a_name_of_its_own_is_called_by_both(tmp_path):
         fake_runs.trial(tmp_path, k, H0, 90.0, model="torchvision", overrides={"model.arch": arch})
     names = [setting.name for setting in settings(cells(read(tmp_path)))]
     assert names == [f"torchvision {arch} · sgd · batch 100" for arch in ("resnet18", "resnet34")]
+
+
+def test_settings_are_told_apart_by_names_not_by_classes(tmp_path):
+    for name, every in (("step", 3), ("cosine", None)):
+        schedule = {"_target_": f"a.{name}", "name": name, "every": every}
+        fake_runs.cell(tmp_path, H0, [90.0], overrides={"task.schedule": schedule})
+    names = [setting.name for setting in settings(cells(read(tmp_path)))]
+    assert [name.partition("batch 100 · ")[2] for name in names] == [
+        "task.schedule.every 3 · task.schedule.name step",
+        "task.schedule.every null · task.schedule.name cosine",
+    ]  # fmt: skip

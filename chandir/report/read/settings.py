@@ -123,7 +123,11 @@ def _names(groups: list[list[Cell]]) -> list[str]:
             if _short(other[0]) == _short(group[0])
         ]
         apart = sorted(key for key in own if any(other.get(key) != own[key] for other in like))
-        names.append(" · ".join([_short(group[0])[1], *(f"{key} {own[key]}" for key in apart)]))
+        # A class is told by its choice's name, where that differs too.
+        named = {key.replace(".name", "._target_") for key in apart if key.endswith(".name")}
+        told = [key for key in apart if key not in named]
+        words = (f"{key} {'null' if own[key] is None else own[key]}" for key in told)
+        names.append(" · ".join([_short(group[0])[1], *words]))
     return names
 
 
