@@ -115,8 +115,8 @@ def attach(
             already that `after` does not name. Later, by step, if a gradient is not dense and real
             or a closure is given that the optimizer does not evaluate.
     """
-    _check_optimizer(optimizer)
-    _check_metric(metric)
+    check_optimizer(optimizer)
+    check_metric(metric)
     targets = select(model, direction, scope)
     if not held(targets, parameters(optimizer)):
         raise ValueError(
@@ -149,7 +149,7 @@ def apply_(
         ValueError: a choice is unknown, nothing is selected, or a gradient is not dense and real.
             None was overwritten then.
     """
-    _check_metric(metric)
+    check_metric(metric)
     Gradients(metric, select(model, direction, scope)).overwrite()
 
 
@@ -164,7 +164,8 @@ def held(targets: list[Target], among: Iterable[nn.Parameter]) -> list[Target]:
     return [target for target in targets if target.parameter in known]
 
 
-def _check_optimizer(optimizer: Optimizer) -> None:
+def check_optimizer(optimizer: Optimizer) -> None:
+    """Raise a ValueError unless a metric can be attached to optimizers of this kind."""
     kind = type(optimizer).__name__
     inside = [name for name, it in getattr(optimizer, "__dict__", {}).items() if _hooks(it)]
     if not isinstance(optimizer, Optimizer) and not inside:
@@ -200,7 +201,8 @@ def _inside_zero(optimizer: Optimizer) -> bool:
     return any(getattr(owner, "optim", None) is optimizer for owner in owners)
 
 
-def _check_metric(metric: Metric) -> None:
+def check_metric(metric: Metric) -> None:
+    """Raise a ValueError unless this is a metric, and defined by its response alone."""
     if not isinstance(metric, Metric):
         raise ValueError(f"metric is {metric!r}: expected a metric, such as chandir.Sobolev()")
     kind = type(metric)

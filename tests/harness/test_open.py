@@ -467,3 +467,17 @@ def test_a_folder_whose_path_would_end_early_is_refused(tmp_path: Path) -> None:
     (folder / "metric").mkdir(parents=True)
     with pytest.raises(UserError, match="expected a path without"):
         folders.take([f"--config-dir={folder}"])
+
+
+def test_a_plan_does_not_wait_for_torchs_compiler(tmp_path: Path) -> None:
+    code = (
+        "import sys; from chandir.harness.sweep.plan import jobs\n"
+        "jobs(('metric=h0,sobolev,h0_mean', 'optimizer=sgd,adamw,LS', 'schedule=step,cosine'))\n"
+        "print('torch._dynamo' in sys.modules)\n"
+        "import torch; torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[0] == "False"

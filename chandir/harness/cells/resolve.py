@@ -106,7 +106,9 @@ def resolve(composed: dict[str, Any]) -> Resolved:
 
 def _parts(config: Config) -> Config:
     """Metric, optimizer and schedule held to their classes, the metric in its canonical form."""
-    from chandir.harness.parts import canonical, optimizers  # torch, which takes its time
+    # torch, which takes its time
+    from chandir.harness.parts import canonical, optimizers
+    from chandir.harness.parts.light import light
 
     held: dict[str, Part] = {
         group: classes.checked(
@@ -115,7 +117,8 @@ def _parts(config: Config) -> Config:
         for group in classes.OWN
     }
     config = config.model_copy(update=held)
-    optimizers.check(config)
+    with light():
+        optimizers.check(config)
     metric = canonical.canonical(config.metric, in_file(config, "metric"))
     return config.model_copy(update={"metric": type(config.metric).model_validate(metric)})
 

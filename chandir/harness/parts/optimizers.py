@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 
 import chandir
+from chandir import handle
 from chandir.harness.base.errors import UserError, one_of
 from chandir.harness.config.schema import Config, Direction, Metric, Scope
 from chandir.harness.config.schema import Optimizer as Settings
@@ -64,9 +65,9 @@ def build(config: Config, network: nn.Module, player: str) -> Optimizer:
     lr = _rate(config.optimizer, player)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = _made(config.optimizer, [{"params": parameters, "lr": lr, "base": lr}])
-    handle = install(config.metric, optimizer, network)
+    attached = install(config.metric, optimizer, network)
     if hasattr(optimizer, "install"):
-        optimizer.install(network, handle)
+        optimizer.install(network, attached)
     return optimizer
 
 
@@ -111,13 +112,13 @@ def install(settings: Metric, optimizer: Optimizer, network: nn.Module) -> chand
         assert settings.scope is not None
         return chandir.attach(optimizer, network, made, settings.direction, settings.scope)
     before = _marks(optimizer)
-    handle: chandir.Handle | None = made.install(optimizer, network)
-    if handle is None and _marks(optimizer) == before:
+    attached: chandir.Handle | None = made.install(optimizer, network)
+    if attached is None and _marks(optimizer) == before:
         raise UserError(
             f"metric={settings.name}: {settings.target}.install changed neither the optimizer's "
             "groups nor its hooks: expected one of them, for the gradients would be the plain ones"
         )
-    return handle
+    return attached
 
 
 def _marks(optimizer: Optimizer) -> tuple[Any, ...]:
@@ -165,7 +166,9 @@ def _made(settings: Settings, groups: list[dict[str, Any]]) -> Optimizer:
 
 
 def check(config: Config) -> None:
-    """Build metric, optimizer and schedule once, on a network of one convolution.
+    """Build metric, optimizer and schedule once, for a network of one convolution.
+
+    A metric is not attached, for which torch would load its compiler.
 
     Raises:
         UserError: for what their classes refuse, and for an optimizer whose step the library does
@@ -175,17 +178,22 @@ def check(config: Config) -> None:
     bases = set()
     try:
         for player in ("generator", "discriminator") if config.optimizer.lr_g else ("model",):
-            groups = build(config, network, player).param_groups
-            bases |= {_rate(config.optimizer, player), *(group["base"] for group in groups)}
+            lr = _rate(config.optimizer, player)
+            groups = [{"params": list(network.parameters()), "lr": lr, "base": lr}]
+            optimizer = _made(config.optimizer, groups)
+            handle.check_optimizer(optimizer)  # whichever metric this trial has
+            made = metric_of(config.metric)
+            if isinstance(made, chandir.Metric):
+                handle.check_metric(made)
+            else:
+                install(config.metric, optimizer, network)
+            bases |= {lr, *(group["base"] for group in optimizer.param_groups)}
         if schedules.sets_rate(config, max(bases)) and len(bases) > 1:
             raise UserError(
                 f"schedule={config.schedule.name} sets the learning rate itself, and would undo "
                 f"the {len(bases)} rates of task={config.task.name} metric={config.metric.name}: "
                 "expected a schedule that multiplies them, such as schedule=cosine"
             )
-        # Whichever metric this trial has, others are compared with it.
-        optimizer = _made(config.optimizer, [{"params": [network.weight], "lr": 1.0}])
-        chandir.attach(optimizer, network, chandir.H0())
     except ValueError as error:
         if isinstance(error, UserError):
             raise
