@@ -13,7 +13,7 @@ from tests.harness.runs import ROOT, SMALL, call, numbers, trials
 def test_help_lists_the_choices_without_torch() -> None:
     done = call("--help")
     assert done.returncode == 0
-    assert "metric: h0, h0_lambda, h0_mean, h0_norm, sobolev" in done.stdout
+    assert "metric: LS, h0, h0_lambda, h0_mean, h0_norm, sobolev" in done.stdout
     probe = "import sys, run; sys.exit('torch' in sys.modules)"
     assert call_python(probe) == 0
 

@@ -46,7 +46,7 @@ def test_tracebacks_are_shown_once_each_and_users_errors_are_not(tmp_path: Path)
         folder = begun(job, 1).folder
         fault = f"Traceback (most recent call last):\n  at work\nIndexError: {folder}\n"
         (folder / "error.txt").write_text(fault)
-    user = "Traceback (most recent call last):\nchandir.harness.errors.UserError: no data\n"
+    user = "Traceback (most recent call last):\nchandir.harness.base.errors.UserError: no data\n"
     (planned[2].folder / "error.txt").write_text(user)
     text = summary.text(complete(planned))
     assert text.count("    Traceback (most recent call last):") == 1

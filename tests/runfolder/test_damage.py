@@ -94,8 +94,8 @@ WRONG: dict[str, Callable[[Path], None]] = {
     "config.yaml is nested too deep, or": put("config.yaml", b"a: &a [*a]"),
     "config.yaml holds a date": put("config.yaml", b"a: 2001-01-01"),
     "config.yaml has a key that is no text": put("config.yaml", b"1: 2"),
-    "config.yaml has metric.lam='x', expected a number": edit(
-        "config.yaml", lambda c: c["metric"].update(lam="x")
+    "config.yaml has score.worst='x', expected": edit(
+        "config.yaml", lambda c: c["score"].update(worst="x")
     ),
     "config.yaml has labels=3, expected a list of a text or null": edit(
         "config.yaml", lambda c: c.update(labels=3)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir import runfolder
+from chandir.harness.base.errors import UserError
 from chandir.harness.config.schema import Config
 from chandir.harness.durable import outcomes
 from chandir.harness.durable.provenance import machines
@@ -236,7 +237,7 @@ def _tracebacks(folders: list[Path]) -> list[str]:
             told = reading.content(folder / "error.txt", tail=True).decode("utf-8", "replace")
         except reading.Damaged:
             continue
-        if "\nchandir.harness.errors.UserError: " not in told:
+        if f"\n{UserError.__module__}.UserError: " not in told:
             alike.setdefault(told.replace(str(folder), "<trial>").rstrip(), []).append(folder)
     lines = []
     for told, where in list(alike.items())[:TRACEBACKS]:
