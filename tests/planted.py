@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir.report.judge.claims import Arm
-from chandir.report.judge.declared import arm, published
+from chandir.report.judge.claims_file import arm, published
 from tests import fake_runs
 
 # Effects (sobolev, h0_lambda) over h0 in points, and what each then has to be called. The spread

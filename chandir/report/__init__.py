@@ -38,11 +38,11 @@ def build(
         ValueError: If `runs` is not a folder.
     """
     from chandir.report.publish import whole
-    from chandir.report.read import failures
+    from chandir.report.read import divergence
     from chandir.report.read import runs as folders
 
     runs, out = Path(runs).resolve(), Path(out).resolve()
-    trials = failures.settle(folders.read(runs))
+    trials = divergence.settle(folders.read(runs))
     with whole.together(out) as place:
         _fill(place, runs, out, trials, links, runs.parent if beside is None else beside)
     return out / "index.html"
@@ -53,7 +53,7 @@ def _fill(
 ) -> None:
     """Write everything into `place`; it will lie in `out`."""
     from chandir.report.judge import artefacts as parts
-    from chandir.report.judge import declared
+    from chandir.report.judge import claims_file
     from chandir.report.publish import page, summary
     from chandir.report.read import cells
     from chandir.report.show import correlated, figures, overview, results, rows
@@ -61,7 +61,7 @@ def _fill(
 
     found = cells.cells(trials)
     every = rows.tabulate(found)
-    pieces = parts.parts(declared.artefacts(), found)
+    pieces = parts.parts(claims_file.artefacts(), found)
     tables, drawn = place / "tables", place / "figures"
     undrawn: list[str] = []
     _write(tables / "results.md", results.markdown(every))

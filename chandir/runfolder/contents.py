@@ -144,7 +144,7 @@ def read_final(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             if value is not None and not shapes.number(value):
                 raise Damaged(f"final.json has {epoch}.{key}={value!r:.60}, expected a number")
         value = final[epoch].get(name)
-        # A diverged trial counts at the worst value, see report/failures.py.
+        # A diverged trial counts at the worst value, see report/read/divergence.py.
         if not shapes.score(value) and not (final["status"] == "diverged" and value is None):
             raise Damaged(f"final.json has no finite {name} at the {epoch} epoch: {value!r:.60}")
     return final

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chandir import report
-from chandir.report.judge import declared
+from chandir.report.judge import claims_file
 from chandir.report.publish import publication
 from scripts.publish import headlines, speed
 from tests import fake_runs, planted
@@ -80,7 +80,7 @@ def test_of_two_answers_the_headline_takes_the_one_nearer_to_the_protocol(tmp_pa
     for name, gain, labels in (("a", 1.0, ("scale short",)), ("b", 2.0, ())):
         runs = tmp_path / name
         for own, seed, mean in (("h0", 1, 90.0), ("h0_lambda", 2, 90.0 + gain)):
-            found = declared.arm(own, "mnist-swap", data__name="mnist")
+            found = claims_file.arm(own, "mnist-swap", data__name="mnist")
             values = fake_runs.scores(mean, 0.1, 5, seed)
             fake_runs.arm(runs, found, values, labels=labels)
         publication.publish(runs, results / name)

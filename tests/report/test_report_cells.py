@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chandir.report.read.cells import cells
+from chandir.report.read.comparisons import settings
 from chandir.report.read.runs import read
-from chandir.report.read.settings import settings
 from chandir.report.show.rows import tabulate
 from tests import fake_runs
 from tests.fake_runs import H0, H0_LAMBDA, SOBOLEV

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chandir.report.judge import declared
-from chandir.report.judge.declared import arm, artefacts, published
+from chandir.report.judge import claims_file
+from chandir.report.judge.claims_file import arm, artefacts, published
 from chandir.report.judge.samples import _equal
 from chandir.report.read.cells import _flatten
 from chandir.report.statistics import error_reduced
@@ -72,7 +72,7 @@ def test_the_printed_reductions_of_error_follow_from_the_printed_means():
 
 def test_a_changed_claim_has_another_hash():
     content = (ROOT / "chandir/report/judge/claims.yaml").read_bytes()
-    assert declared.digest() == hashlib.sha256(content).hexdigest()
+    assert claims_file.digest() == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("name", ["sobolov", "sobolev, outwards"])

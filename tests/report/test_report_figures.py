@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from chandir.report.judge.declared import artefacts
+from chandir.report.judge.claims_file import artefacts
 from chandir.report.judge.findings import findings
 from chandir.report.read.cells import cells
 from chandir.report.read.runs import read

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from chandir import report
-from chandir.report.judge.declared import artefacts
+from chandir.report.judge.claims_file import artefacts
 from chandir.report.judge.findings import findings
 from chandir.report.read.cells import cells
-from chandir.report.read.failures import settle
+from chandir.report.read.divergence import settle
 from chandir.report.read.runs import read
 from chandir.report.show import measured as beside
 from tests import planted

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from chandir import report
-from chandir.report.judge.declared import arm, artefacts
+from chandir.report.judge.claims_file import arm, artefacts
 from chandir.report.judge.finding import measure
 from chandir.report.judge.findings import findings
 from chandir.report.judge.influence import LEGEND
 from chandir.report.judge.judging import verdict
 from chandir.report.publish import publication
 from chandir.report.read.cells import cells
-from chandir.report.read.failures import settle
+from chandir.report.read.divergence import settle
 from chandir.report.read.runs import read
 from chandir.report.statistics import holm
 from tests import fake_runs

@@ -8,8 +8,8 @@ import json
 from chandir.report.publish import publication
 from chandir.report.read import origin
 from chandir.report.read.cells import cells
+from chandir.report.read.comparisons import settings
 from chandir.report.read.runs import read
-from chandir.report.read.settings import settings
 from tests import fake_runs
 
 ZEN3, ZEN4 = "AuthenticAMD family 25 model 1, AVX2", "AuthenticAMD family 25 model 17, AVX512"

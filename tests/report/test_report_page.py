@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chandir import report
-from chandir.report.judge.declared import arm, artefacts, digest
+from chandir.report.judge.claims_file import arm, artefacts, digest
 from scripts import report as script
 from tests import fake_runs
 from tests.fake_runs import H0, SOBOLEV

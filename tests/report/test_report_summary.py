@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chandir import report
-from chandir.report.judge.declared import digest
+from chandir.report.judge.claims_file import digest
 from tests import fake_runs, planted
 
 

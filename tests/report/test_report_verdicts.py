@@ -7,15 +7,15 @@ import re
 import numpy as np
 import pytest
 
-from chandir.report.judge import verdicts
+from chandir.report.judge import rule
 from chandir.report.judge.artefacts import parts
-from chandir.report.judge.declared import arm, artefacts
+from chandir.report.judge.claims_file import arm, artefacts
 from chandir.report.judge.findings import findings, paper_contrast
 from chandir.report.judge.judging import UNRESOLVABLE
+from chandir.report.judge.rule import Verdict
 from chandir.report.judge.simulation import chances, classify
-from chandir.report.judge.verdicts import Verdict
 from chandir.report.read.cells import cells
-from chandir.report.read.failures import settle
+from chandir.report.read.divergence import settle
 from chandir.report.read.runs import read
 from chandir.report.show import overview
 from chandir.report.statistics import Contrast, Summary, holm
@@ -44,12 +44,12 @@ def contrast(value, half, n=25):
     ],
 )
 def test_each_condition_of_the_rule(value, half, paper, verdict, detail):
-    found = verdicts.gain(contrast(value, half), 0.95, paper, 0.1, 25)
+    found = rule.gain(contrast(value, half), 0.95, paper, 0.1, 25)
     assert (found.verdict, found.detail) == (verdict, detail)
 
 
 def test_a_stricter_level_can_only_weaken_a_verdict():
-    at = {level: verdicts.gain(contrast(0.3, 0.25), level, 0.3, 0.1, 25).verdict
+    at = {level: rule.gain(contrast(0.3, 0.25), level, 0.3, 0.1, 25).verdict
           for level in (0.95, 0.999)}  # fmt: skip
     assert at == {0.95: Verdict.REPRODUCED, 0.999: Verdict.INCONCLUSIVE}
 
@@ -61,7 +61,7 @@ def test_a_stricter_level_can_only_weaken_a_verdict():
 )  # fmt: skip
 def test_a_level_agrees_inside_the_prediction_interval_and_the_margin(mean, sd, verdict):
     one = Contrast(((1.0, Summary(25, mean, sd)),))
-    assert verdicts.level(one, 93.24, 0.3, 25).verdict is verdict
+    assert rule.level(one, 93.24, 0.3, 25).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_level_agrees_inside_the_prediction_interval_and_the_margin(mean, sd, 
 )  # fmt: skip
 def test_likeness_needs_a_narrow_interval_not_a_large_p(value, half, verdict):
     one = contrast(value, half)
-    assert verdicts.equal(one, one.equivalence(0.3), 0.95, 0.3).verdict is verdict
+    assert rule.equal(one, one.equivalence(0.3), 0.95, 0.3).verdict is verdict
 
 
 def claim(artefact, text, context):
@@ -102,10 +102,10 @@ def test_the_simulated_rule_is_the_rule():
     for value, half in zip(noise.normal(0, 0.3, 200), noise.uniform(0.01, 0.5, 200), strict=True):
         one = contrast(value, half)
         low, high = one.at(0.95)
-        s = verdicts.threshold(0.3, 0.1)
+        s = rule.threshold(0.3, 0.1)
         many = classify(np.array([low]), np.array([high]), s)
         (verdict,) = [v for v, hit in many.items() if hit[0]]
-        assert verdict is verdicts.gain(one, 0.95, 0.3, 0.1, 25).verdict
+        assert verdict is rule.gain(one, 0.95, 0.3, 0.1, 25).verdict
 
 
 def test_the_paper_itself_resolves_thirteen_of_its_eighteen_gains():

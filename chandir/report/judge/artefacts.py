@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chandir.report.judge.claims import Arm, Artefact
-from chandir.report.judge.declared import arm
+from chandir.report.judge.claims_file import arm
 from chandir.report.judge.finding import Finding
 from chandir.report.judge.findings import findings
 from chandir.report.judge.samples import Sample, select

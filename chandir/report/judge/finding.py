@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from chandir.report.judge.claims import Claim
+from chandir.report.judge.rule import Judgement, Verdict
 from chandir.report.judge.samples import Sample, select
-from chandir.report.judge.verdicts import Judgement, Verdict
 from chandir.report.read.cells import Cell
 from chandir.report.statistics import Contrast, Tested, brown_forsythe, spread
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chandir.report.judge import verdicts
+from chandir.report.judge import rule
 from chandir.report.judge.finding import Finding
-from chandir.report.judge.verdicts import OURS, Judgement, Verdict
+from chandir.report.judge.rule import OURS, Judgement, Verdict
 from chandir.report.statistics import trials_alike, trials_needed
 
 UNRESOLVABLE = "paper's claim not resolvable at its own sample size"
@@ -56,12 +56,12 @@ def _rule(finding: Finding) -> Judgement:
     if claim.kind == "level":
         assert claim.paper is not None
         assert claim.margin is not None
-        return verdicts.level(contrast, claim.paper, claim.margin, claim.trials)
+        return rule.level(contrast, claim.paper, claim.margin, claim.trials)
     assert finding.tested is not None
     if claim.kind == "equal":
         assert claim.margin is not None
-        return verdicts.equal(contrast, finding.tested.p, finding.level, claim.margin)
-    judged = verdicts.gain(contrast, finding.level, finding.paper, finding.smallest, claim.trials)
+        return rule.equal(contrast, finding.tested.p, finding.level, claim.margin)
+    judged = rule.gain(contrast, finding.level, finding.paper, finding.smallest, claim.trials)
     if claim.kind == "spread" and finding.tested.p > 0.05 and contrast.value > 0 and (
         judged.verdict in (Verdict.REPRODUCED, Verdict.SMALLER)
     ):  # fmt: skip
@@ -98,8 +98,8 @@ def _towards(finding: Finding) -> str:
         return ""
     if claim.kind == "equal":
         assert claim.margin is not None
-        found = verdicts.equal(contrast, tested.p, finding.level, claim.margin).verdict
+        found = rule.equal(contrast, tested.p, finding.level, claim.margin).verdict
         return {Verdict.REPRODUCED: "agrees", Verdict.NOT_REPRODUCED: "opposite"}.get(found, "open")
     if claim.kind == "spread" and tested.p > 0.05:
         return "open"  # the test of Brown and Forsythe has to agree with the interval
-    return verdicts.direction(contrast, finding.level)
+    return rule.direction(contrast, finding.level)

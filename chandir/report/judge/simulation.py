@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chandir.report.judge.verdicts import Verdict, threshold
+from chandir.report.judge.rule import Verdict, threshold
 from chandir.report.statistics import Contrast
 
 if TYPE_CHECKING:

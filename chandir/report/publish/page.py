@@ -13,12 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chandir.report.judge import declared
+from chandir.report.judge import claims_file
 from chandir.report.judge.artefacts import Part
-from chandir.report.judge.verdicts import Verdict
-from chandir.report.read import failures, origin
+from chandir.report.judge.rule import Verdict
+from chandir.report.read import divergence, origin
+from chandir.report.read.comparisons import Setting
 from chandir.report.read.runs import Trial
-from chandir.report.read.settings import Setting
 from chandir.report.show import evidence, overview
 from chandir.report.show import measured as beside
 from chandir.report.show import pairing as further
@@ -145,9 +145,9 @@ def render(content: Content, out: Path, links: bool = True) -> str:
         totals=overview.totals(parts),
         directions=overview.directions(parts),
         behaviour=overview.behaviour(),
-        digest=declared.digest(),
+        digest=claims_file.digest(),
         beside=beside,
-        failures=failures.RULE,
+        failures=divergence.RULE,
         warnings=[*origin.warnings([setting for setting, _ in groups]), *content.undrawn],
         left_out=[trial for trial in content.trials if not trial.complete],
         method=METHOD,

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from chandir import report
-from chandir.report.judge import declared, influence
+from chandir.report.judge import claims_file, influence
 from chandir.report.publish import archive
-from chandir.report.read import failures
+from chandir.report.read import divergence
 from chandir.report.read import runs as folders
 from chandir.report.read.runs import Trial
 from chandir.report.show.words import interval, number
@@ -49,7 +49,7 @@ def publish(runs: Path, out: Path) -> Path:
             for trials that measured nothing (synthetic data, scale smoke), and if there is nothing
             complete.
     """
-    trials = [_private(trial) for trial in failures.settle(folders.read(runs))]
+    trials = [_private(trial) for trial in divergence.settle(folders.read(runs))]
     complete = [trial for trial in trials if trial.complete]
     if not complete:
         raise ValueError(
@@ -120,7 +120,7 @@ def headline(results: Path, variants: bool = True) -> str:
             ):
                 chosen[identity] = file.parent.name, found
     lines: list[str] = []
-    for artefact in declared.artefacts():
+    for artefact in claims_file.artefacts():
         if artefact.name.startswith("variant-") and not variants:
             continue
         rows = [(name, f) for name, f in chosen.values() if f["artefact"] == artefact.name]
@@ -264,7 +264,7 @@ def _origins(trials: Iterable[Trial]) -> dict[str, Any]:
         origins[json.dumps(kept, sort_keys=True)] += 1
         commands[str(trial.provenance.get("command") or "unknown")] += 1
     return {
-        "claims": f"sha256 {declared.digest()}",
+        "claims": f"sha256 {claims_file.digest()}",
         "commands": dict(commands),
         "origins": [{"trials": n} | json.loads(text) for text, n in origins.items()],
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chandir.report.judge import declared
+from chandir.report.judge import claims_file
 from chandir.report.judge.artefacts import Part
 from chandir.report.judge.finding import Finding
 from chandir.report.read.cells import Cell
@@ -39,7 +39,7 @@ def summary(
     """
     found = {
         "format": FORMAT,
-        "claims_sha256": declared.digest(),
+        "claims_sha256": claims_file.digest(),
         "trials": dict(Counter(trial.status for trial in trials)),
         "cells": [_cell(row, runs) for row in rows],
         "comparisons": [_comparison(f, runs) for part in parts for f in part.findings],

@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from chandir.report.read.cells import Cell
+from chandir.report.read.comparisons import Setting
 from chandir.report.read.runs import Trial
-from chandir.report.read.settings import Setting
 
 
 def facts(setting: Setting) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from chandir.report.judge.declared import published
+from chandir.report.judge.claims_file import published
 from chandir.report.show.sheet import Sheet
 from chandir.report.show.words import DASH, number
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chandir.report.judge.artefacts import Part
-from chandir.report.judge.declared import artefacts
+from chandir.report.judge.claims_file import artefacts
 from chandir.report.judge.finding import Finding
 from chandir.report.judge.findings import paper_contrast
+from chandir.report.judge.rule import OURS, Verdict
 from chandir.report.judge.simulation import chances
-from chandir.report.judge.verdicts import OURS, Verdict
 from chandir.report.show.sheet import Sheet
 from chandir.report.show.words import number
 

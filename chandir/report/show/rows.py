@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chandir.report.read.cells import Cell
-from chandir.report.read.settings import Setting, settings
+from chandir.report.read.comparisons import Setting, settings
 from chandir.report.show.words import interval, number, p_value, score, spread
 from chandir.report.statistics import Contrast, Summary, difference, error_reduced, summarise
 
