@@ -17,7 +17,7 @@ FILES = (
     *("error.txt", "claim.json", "checkpoint.pt", "checkpoint.previous.pt", ".log.jsonl.1.tmp"),
 )
 # Some of each; all of them take minutes.
-SAMPLE = [(name, odd) for i, name in enumerate(FILES) for odd in list(ODD)[i % 3 :: 3]]
+SAMPLE = [(name, odd) for i, name in enumerate(FILES) for odd in list(ODD)[i % 6 :: 6]]
 
 
 @pytest.fixture(scope="module")

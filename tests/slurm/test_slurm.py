@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.faults import COMMON, TWELVE, breaking, finished, job, saved
+from tests.harness.faults import COMMON, SIX, breaking, finished, job, saved
 from tests.harness.runs import command, numbers, page, trials
 from tests.slurm.cluster import Cluster, missing, wait_for
 
@@ -114,16 +114,15 @@ def test_an_array_with_a_requeue_and_a_preemption_gives_the_undisturbed_numbers(
         assert finished(sweep.results, EPOCHS, trial) == undisturbed
 
 
-@pytest.mark.timeout(2400)  # twelve jobs, two at a time; then again without SLURM
-def test_the_sweep_of_twelve_with_a_requeue_and_a_preemption_reports_the_same(
+@pytest.mark.timeout(2400)  # six jobs, two at a time; then again without SLURM
+def test_a_sweep_with_a_requeue_and_a_preemption_reports_the_same(
     cluster: Cluster, launch: Callable[..., Sweep], tmp_path: Path
 ) -> None:
-    """The sweep of `test_a_sweep_killed_ten_times_reports_what_an_undisturbed_one_does`."""
     epochs = "task.epochs=300"
-    sweep = launch(*TWELVE, "hydra.launcher.partition=low", epochs, NEVER)
+    sweep = launch(*SIX, "hydra.launcher.partition=low", epochs, NEVER)
     sweep.wait_for_epochs(0, 1)
     jobs = sweep.jobs()
-    assert len(jobs) == 12
+    assert len(jobs) == 6
     cluster.call("sbatch", "-p", "high", "-n", "2", "-o", "/dev/null", "--wrap", "sleep 1")
     for name in jobs[:2]:
         wait_for(lambda name=name: cluster.restarts(name) == 1, f"the preemption of {name}")
@@ -137,10 +136,10 @@ def test_the_sweep_of_twelve_with_a_requeue_and_a_preemption_reports_the_same(
     assert [cluster.restarts(name) for name in jobs[:3]] == [1, 1, 1]
 
     whole = tmp_path / "whole" / "runs"
-    local = command("-m", *TWELVE, epochs, f"paths.results={whole}", "hydra.launcher.workers=2")
+    local = command("-m", *SIX, epochs, f"paths.results={whole}", "hydra.launcher.workers=2")
     subprocess.run(local, check=True, capture_output=True)
     names = [path.relative_to(whole) for path in trials(whole)]
-    assert len(names) == 12
+    assert len(names) == 6
     assert [numbers(sweep.results / name) for name in names] == [
         numbers(whole / name) for name in names
     ]
