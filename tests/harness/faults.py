@@ -21,7 +21,7 @@ from tests.harness.runs import SMALL, command, numbers
 COMMON = (*SMALL[:2], "metric=h0", "paths.page=null")
 # The sweep of 12 trials that is killed here, and requeued and preempted on SLURM.
 TWELVE = (*SMALL[:2], "paths.page=null", "metric=h0,h0_lambda,sobolev", "trial=range(4)")
-SIX = (*TWELVE[:-1], "trial=range(2)")
+SIX = (*TWELVE[:-2], "metric=h0,sobolev", "trial=range(3)")
 SHORT = "task.epochs=4"
 LONG = "task.epochs=100"  # seconds
 ENDLESS = "task.epochs=100000"
