@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tasks import reduced
+
 
 class Classification(ABC):
     """Cross-entropy on uint8 images; the score is the test accuracy in per cent.
@@ -154,8 +156,7 @@ class Classification(ABC):
                 f"{self.name}: {key}={size}, but there are {len(images)} images; ask for fewer, or "
                 "leave it out for all"
             )
-        # A fixed draw, whatever order the file is in; a smaller one is part of a larger one.
-        kept = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:size]
+        kept = reduced.drawn(len(images), size)
         return images[kept], labels[kept]
 
     def players(self, model: nn.Module) -> dict[str, nn.Module]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks import crops, folder_synthetic, image_tree, memory, squares
+from tasks import crops, folder_synthetic, image_tree, memory, reduced, squares
 from tasks.classification import Classification
 from tasks.image_tree import Picture
 
@@ -127,8 +127,7 @@ class Folder(Classification):
                 f"task.{key}={size}, but there are {len(pictures)} images; ask for fewer, or leave "
                 "it out for all"
             )
-        drawn = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:size]
-        return [pictures[index] for index in drawn.tolist()]
+        return [pictures[index] for index in reduced.drawn(len(pictures), size).tolist()]
 
     def _read(self, pictures: Sequence[Picture]) -> tuple[Tensor, Tensor]:
         labels = torch.tensor([label for _, label in pictures], dtype=torch.int64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from pathlib import Path
+
+from tasks import draft
 
 # The classes, by the colour in which most of their pictures' surface is drawn.
 COLOURS = {"blue": (60, 90, 190), "green": (70, 150, 80), "red": (190, 70, 60)}
@@ -34,26 +34,22 @@ def write(root: Path) -> None:
     Args:
         root: the folder to make, which holds ``train`` and ``val``.
     """
+    draft.make(root, _draw)
+
+
+def _draw(root: Path) -> None:
     import numpy as np  # here, as Pillow: a plan asks for the numbers above alone
     from PIL import Image
 
-    if root.is_dir():
-        return
     generator = np.random.default_rng(0)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent) as temporary:
-        draft = Path(temporary) / root.name
-        for split, each in EACH.items():
-            for name, colour in COLOURS.items():
-                (draft / split / name).mkdir(parents=True)
-                for k in range(each):
-                    height, width = generator.integers(SHORTEST, LONGEST, 2, endpoint=True)
-                    light = np.linspace(-40, 40, width)[None, :, None]
-                    picture = light + generator.normal(0, 30, (height, width, 3)) + colour
-                    top, left = generator.integers(0, [height // 2, width // 2])
-                    picture[top : top + height // 3, left : left + width // 3] = 128
-                    file = draft / split / name / f"{k:03}.{'jpg' if k % 2 else 'png'}"
-                    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(file)
-        # Renaming fails if another process was first; its files are the same.
-        with contextlib.suppress(OSError):
-            draft.rename(root)
+    for split, each in EACH.items():
+        for name, colour in COLOURS.items():
+            (root / split / name).mkdir(parents=True)
+            for k in range(each):
+                height, width = generator.integers(SHORTEST, LONGEST, 2, endpoint=True)
+                light = np.linspace(-40, 40, width)[None, :, None]
+                picture = light + generator.normal(0, 30, (height, width, 3)) + colour
+                top, left = generator.integers(0, [height // 2, width // 2])
+                picture[top : top + height // 3, left : left + width // 3] = 128
+                file = root / split / name / f"{k:03}.{'jpg' if k % 2 else 'png'}"
+                Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(file)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tasks import voc_synthetic
+from tasks import reduced, voc_synthetic
 from tasks.download import fetch
 from tasks.segmentation import Segmentation, check_classes
 from tasks.voc_files import Pair, augmented, pairs, read
@@ -121,9 +121,7 @@ class PascalVoc(Segmentation):
                 f"task.{key}={size}: there are {len(found)} pictures; ask for fewer, or null for "
                 "all"
             )
-        # A fixed draw; a smaller one is part of a larger one.
-        kept = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[:size]
-        return [found[k] for k in kept.tolist()]
+        return [found[k] for k in reduced.drawn(len(found), size).tolist()]
 
 
 def _verify(split: str, found: list[Pair]) -> None:

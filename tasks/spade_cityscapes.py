@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tasks import cityscapes, fid, streets
+from tasks import cityscapes, fid, reduced, streets
 from tasks.gan_losses import adversarial, halves, hinge, matching
 from tasks.perceptual import Perceptual
 
@@ -166,9 +166,7 @@ class SpadeCityscapes:
             )
         if size == len(files):
             return files
-        # A fixed draw; a smaller one is part of a larger one.
-        order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))
-        return [files[k] for k in order[:size].tolist()]
+        return [files[k] for k in reduced.drawn(len(files), size).tolist()]
 
     def players(self, model: nn.Module) -> dict[str, nn.Module]:
         """Generator and discriminator, in the order of their steps.
