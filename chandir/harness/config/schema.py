@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from chandir.harness.base.errors import UserError
+from chandir.harness.base.files import to_json
 from chandir.harness.config import limits
 from chandir.harness.config.wording import sentence
 
@@ -219,6 +220,11 @@ class Config(Node):
     checkpoint: Checkpoint
     paths: Paths
     experiment: Experiment | None = None
+
+
+def of_data(task: Task, data: Data) -> str:
+    """The settings that decide which data are loaded: trials of equal texts share them."""
+    return to_json([task.target, task.model_extra, data.model_dump()])
 
 
 def check(composed: dict[str, Any]) -> Config:

@@ -225,8 +225,9 @@ def begin_epoch(
         base = _rate(config.optimizer, player)
         for group in optimizer.param_groups:
             group.update(schedules.rates(config, group["base"])[epoch - 1])
-        rates = [each["lr"] for each in schedules.rates(config, base)[:epoch]]
-        if config.optimizer.reset_momentum and rates[-2:] != rates[-1:] * 2 and epoch > 1:
+        rates = schedules.rates(config, base)
+        now, before = (rates[at]["lr"] for at in (epoch - 1, max(epoch - 2, 0)))
+        if config.optimizer.reset_momentum and now != before:
             optimizer.state.clear()
-        logged["lr" if len(optimizers) == 1 else f"lr_{player}"] = rates[-1]
+        logged["lr" if len(optimizers) == 1 else f"lr_{player}"] = now
     return logged

@@ -11,8 +11,7 @@ from hydra.errors import InstantiationException
 from torch import Tensor, nn
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.base.files import to_json
-from chandir.harness.config.schema import Config, Data, Task
+from chandir.harness.config.schema import Config, Data, Task, of_data
 from chandir.harness.parts import classes
 
 
@@ -164,7 +163,7 @@ class _Key:
 
     def __init__(self, task: Task, data: Data) -> None:
         self.task, self.data = task, data
-        self.text = to_json([task.target, task.model_extra, data.model_dump()])
+        self.text = of_data(task, data)
 
     def __hash__(self) -> int:
         return hash(self.text)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from chandir import runfolder
 from chandir.harness.base.errors import UserError
-from chandir.harness.base.files import to_json
 from chandir.harness.cells.resolve import Resolved
-from chandir.harness.config.schema import Config
+from chandir.harness.config.schema import Config, of_data
 from chandir.harness.durable import provenance
 from chandir.runfolder import origin, weights
 
@@ -91,7 +90,7 @@ class Here:
         """The settings of the data: cells share them, and trials of a cell the very objects."""
         task, data = config.task, config.data
         if (id(task), id(data)) not in self._texts:
-            text = to_json([task.target, task.model_extra, data.model_dump()])
+            text = of_data(task, data)
             self._texts[id(task), id(data)] = config, text  # which keeps both alive
         return self._texts[id(task), id(data)][1]
 
