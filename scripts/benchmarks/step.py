@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from chandir.harness.command.arguments import settings
+from chandir.harness.command.options import settings
 from scripts.benchmarks import measure, peers, rates, workload
 
 # Rows of the harness under other settings, on a GPU, where the configuration has them.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chandir.harness.base.errors import UserError
-from chandir.harness.command.arguments import expand, groups, parse, settings
+from chandir.harness.command.arguments import expand, parse
+from chandir.harness.command.options import groups, settings
 from chandir.harness.sweep.plan import jobs
 from chandir.harness.sweep.sweep import prepare
 

@@ -10,8 +10,8 @@ import pytest
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.command import launchers
-from chandir.harness.command.arguments import groups, settings
 from chandir.harness.command.launchers import choices
+from chandir.harness.command.options import groups, settings
 from chandir.harness.sweep import launch, questions, summary
 from chandir.harness.sweep.plan import jobs
 from chandir.harness.sweep.sweep import _check_machine, prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from chandir.harness.cells.table import in_file, schedule_set, usual_schedule
-from chandir.harness.command.arguments import groups, stated
+from chandir.harness.command.options import groups, stated
 from chandir.harness.config.schema import Config, Optimizer, Row
 from chandir.harness.config.wording import as_typed
 

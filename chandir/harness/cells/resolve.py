@@ -12,7 +12,7 @@ from typing import Any
 from chandir.harness.base.errors import UserError, one_of
 from chandir.harness.cells.labels import labels
 from chandir.harness.cells.table import filled_in, in_file, table_row
-from chandir.harness.command.arguments import groups, owners, stated
+from chandir.harness.command.options import groups, owners, stated
 from chandir.harness.config import portable
 from chandir.harness.config.schema import Config, Part, check
 from chandir.harness.parts import classes
@@ -99,8 +99,8 @@ def resolve(composed: dict[str, Any]) -> Resolved:
     _refuse_idle_rate(config, final)
     if not config.data.verify:
         notes.append("data.verify=false: files not held to their publisher's checksums")
-    apart = ("_target_", "name")
-    file = {key: value for key, value in in_file(final, "metric").items() if key not in apart}
+    facts = final.metric.facts
+    file = {key: value for key, value in in_file(final, "metric").items() if key not in facts}
     return Resolved(final, labels(final, row), notes, {"metric": file})
 
 

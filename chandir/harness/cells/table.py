@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chandir.harness.command.arguments import default, stated
+from chandir.harness.command.options import default, stated
 from chandir.harness.config.schema import Config, Row, Task
 from chandir.harness.parts import classes
 

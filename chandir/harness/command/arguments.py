@@ -9,120 +9,19 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError, nearest, one_of
-from chandir.harness.base.folders import CONF
 from chandir.harness.command import launchers
+from chandir.harness.command.options import SHAPED, fact, groups, settings
 
 HYDRA = ("hydra.", "hydra/")
 MOST = 100_000  # values of a range, and combinations of all sweeps
 LARGEST = 2**31 - 1  # of a whole number
-# What a network is told of the task's images.
-SHAPED = ("model.in_channels", "model.image_size", "model.labels")
-# Facts that a file states of itself, or that follow from another choice; not settings.
-FACTS = (
-    *("task.table1", "task.scales", "task.in_paper", "task.shape", "task.checksums"),
-    *("task.schedules", "task.embedded", "optimizer.usual_lr", "model.label", "model.makes"),
-    *SHAPED,
-)
-
-
-def groups() -> dict[str, dict[str, set[str]]]:
-    """Each configuration group's options, and the keys that each option brings."""
-    return _groups(folders.own())
-
-
-@cache
-def _groups(own: tuple[Path, ...]) -> dict[str, dict[str, set[str]]]:
-    found: dict[str, dict[str, set[str]]] = {}
-    for (group, option), file in folders.options().items():
-        text = file.read_text(encoding="utf-8")
-        content = _content(file)
-        content.pop("defaults", None)
-        if "@package _global_" not in text.partition("\n")[0]:
-            content = {group: content}
-        stated = content.get(group)
-        if isinstance(stated, dict) and "_target_" in stated and stated.get("name") != option:
-            raise UserError(f"{file}: expected name: {option}, as the file is called")
-        found.setdefault(group, {})[option] = set(_flatten(content))
-    return found
-
-
-def _content(file: Path) -> dict[str, Any]:
-    """What a file says, read as Hydra reads it (1e-3 is a number), interpolations as they stand.
-
-    Raises:
-        UserError: if it is no YAML, or says something else than settings.
-    """
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException, OSError) as error:
-        raise UserError(f"{file}: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: expected settings, as key: value")
-    return {str(key): value for key, value in content.items()}
-
-
-def settings() -> set[str]:
-    """Every key of the main configuration file and of every option of every group."""
-    return _settings(folders.own())
-
-
-@cache
-def _settings(own: tuple[Path, ...]) -> set[str]:
-    main = _content(CONF / "config.yaml")
-    keys = {key for key in _flatten(main) if not key.startswith(("defaults", "hydra"))}
-    for options in groups().values():
-        keys |= set().union(*options.values())
-    return {key for key in keys if not _fact(key)}
-
-
-@cache
-def stated(group: str, option: str) -> dict[str, Any]:
-    """What an option's file says of its own group, as written there."""
-    content = _content(folders.options()[group, option])
-    return dict(content.get(group, content))
-
-
-@cache
-def default(group: str, option: str, other: str) -> str:
-    """The choice of another group that goes with an option: its file's, or the main file's."""
-    found = None
-    for file in (CONF / "config.yaml", folders.options()[group, option]):
-        for item in _content(file).get("defaults", []):
-            for key, value in item.items() if isinstance(item, dict) else ():
-                if str(key).removeprefix("override").strip(" /") == other:
-                    found = value
-    return str(found)
-
-
-def _fact(key: str) -> bool:
-    """What a file states about itself: which choice it is, how it is built, Table 1."""
-    leaf = key.rsplit(".", 1)[-1]
-    named = leaf == "name" and key != "data.name"
-    below = any(key == fact or key.startswith(f"{fact}.") for fact in FACTS)
-    return named or below or leaf == "_target_" or key.startswith("experiment.")
-
-
-def _flatten(tree: Any, prefix: str = "") -> Iterator[str]:
-    for key, value in tree.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-
-
 # Settings that had another name.
 MOVED = {
     "task.schedule": "schedule",
@@ -214,7 +113,7 @@ def _refuse(override: Override, text: str) -> None:
                 )
     elif key in MOVED:
         raise UserError(f"{key} is {MOVED[key]} now: expected {MOVED[key]}=...")
-    elif _fact(key) and "." in key:
+    elif fact(key) and "." in key:
         source = "task" if key in SHAPED else key.split(".")[0]
         raise UserError(f"{key} is not a setting: it follows from the choice of {source}=...")
     elif key not in settings():
@@ -289,12 +188,3 @@ def _values(override: Override) -> list[str]:
         options = list(groups().get(override.key_or_group, {}))
         return [f"{name}={choice}" for choice in value.filter(options)]
     return [f"{name}={value}" for value in override.sweep_string_iterator()]
-
-
-def owners(key: str) -> dict[str, list[str]]:
-    """Which options bring a key: ``optimizer.sigma`` -> ``{"optimizer": ["LS"]}``."""
-    found = {
-        group: [option for option, keys in options.items() if key in keys]
-        for group, options in groups().items()
-    }
-    return {group: options for group, options in found.items() if options}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from chandir.harness.base.errors import UserError, nearest, one_of
 from chandir.harness.base.folders import CONF, searched
+from chandir.harness.command.options import flatten
 
 GROUP, SETTING = "hydra/launcher", "hydra.launcher."
 BUILT_IN = {"basic", "submitit_local", "submitit_slurm"}  # launchers that have no file of ours
@@ -132,7 +133,7 @@ def _whole(value: Any) -> bool:
 
 
 def _known(chosen: list[str]) -> set[str]:
-    return {f"{SETTING}{key}" for key in _flatten(_composed(chosen, " ".join(chosen)))}
+    return {f"{SETTING}{key}" for key in flatten(_composed(chosen, " ".join(chosen)))}
 
 
 def _composed(overrides: list[str], line: str) -> dict[str, Any]:
@@ -154,13 +155,6 @@ def _compose(overrides: tuple[str, ...], line: str) -> dict[str, Any]:
         reason = " ".join(str(error.__cause__ or error).splitlines()[:1])
         raise UserError(f"{line}: {reason}") from None
     return {str(key): value for key, value in node.items()} if isinstance(node, dict) else {}
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in tree.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
 
 
 def elsewhere(arguments: Sequence[str]) -> bool:

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, StepLR
 
 from chandir.harness.base.errors import UserError
+from chandir.harness.base.keyed import Keyed
 from chandir.harness.config.schema import Config, Count, Positive, Schedule
 from chandir.harness.parts import classes
 
@@ -68,7 +69,9 @@ def rates(config: Config, base: float) -> tuple[dict[str, Any], ...]:
             scores: a trial's only ones are the test set's.
     """
     assert config.task.epochs is not None
-    return _rates(_Schedule(config.schedule), _Hyper(config), config.task.epochs, base)
+    schedule = Keyed(config.schedule.model_dump_json(), config.schedule)
+    defaults = _changeable(config)
+    return _rates(schedule, Keyed(str(defaults), defaults), config.task.epochs, base)
 
 
 def sets_rate(config: Config, base: float) -> bool:
@@ -77,36 +80,23 @@ def sets_rate(config: Config, base: float) -> bool:
     return one == other
 
 
-class _Schedule:
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
-        self.text = schedule.model_dump_json()
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self.text == getattr(other, "text", None)
-
-
-class _Hyper(_Schedule):
+def _changeable(config: Config) -> dict[str, Any]:
     """The optimizer's settings, such as momentum, which a schedule may change beside the rate."""
-
-    def __init__(self, config: Config) -> None:
-        signature = classes.signature("optimizer", config.optimizer)
-        known = {p.name: p.default for p in signature if p.default is not p.empty}
-        known |= config.optimizer.settings
-        known.pop("lr", None)
-        self.defaults = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
-        self.text = str(self.defaults)
+    signature = classes.signature("optimizer", config.optimizer)
+    known = {p.name: p.default for p in signature if p.default is not p.empty}
+    known |= config.optimizer.settings
+    known.pop("lr", None)
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
 
 
 @lru_cache(maxsize=256)
-def _rates(named: _Schedule, hyper: _Hyper, epochs: int, base: float) -> tuple[dict[str, Any], ...]:
-    schedule = named.schedule
+def _rates(
+    keyed: Keyed[Schedule], changeable: Keyed[dict[str, Any]], epochs: int, base: float
+) -> tuple[dict[str, Any], ...]:
+    schedule, defaults = keyed.value, changeable.value
     kind = classes.load("schedule", schedule)
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = Optimizer([parameter], {"lr": base, **hyper.defaults})  # takes no step
+    optimizer = Optimizer([parameter], {"lr": base, **defaults})  # takes no step
     before = dict(optimizer.param_groups[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, of steps in another order
@@ -116,7 +106,7 @@ def _rates(named: _Schedule, hyper: _Hyper, epochs: int, base: float) -> tuple[d
         played = []
         for _ in range(epochs):
             group = optimizer.param_groups[0]
-            played.append({key: _plain(group[key]) for key in ("lr", *sorted(hyper.defaults))})
+            played.append({key: _plain(group[key]) for key in ("lr", *sorted(defaults))})
             try:
                 scheduler.step()
             except TypeError as error:

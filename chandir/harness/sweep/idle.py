@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import Override
 
 from chandir.harness.base.errors import UserError
 from chandir.harness.cells import cell
-from chandir.harness.command.arguments import CONF
+from chandir.harness.command.options import main
 from chandir.harness.sweep.plan import Job
 
 
@@ -48,14 +45,8 @@ def refuse_root(parsed: Sequence[Override], planned: Sequence[Job]) -> None:
     if any(item.key_or_group == "experiment" for item in parsed):
         return
     root = planned[0].resolved.config.data.root
-    if os.path.normpath(root) != os.path.normpath(_usual_root()):
+    if os.path.normpath(root) != os.path.normpath(main()["data"]["root"]):
         raise UserError(
             f"{roots[-1].input_line} has no effect on task={', '.join(sorted(tasks))}, whose data "
             "are part of an installed package: expected none; remove it, or choose another task"
         )
-
-
-@cache
-def _usual_root() -> str:
-    main: dict[str, Any] = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
-    return str(main["data"]["root"])

@@ -21,7 +21,8 @@ from chandir.harness.base.files import to_json
 from chandir.harness.base.folders import CONF, importable, searched
 from chandir.harness.cells import cell
 from chandir.harness.cells.resolve import Resolved, resolve
-from chandir.harness.command.arguments import MOST, expand, groups, owners, parse, read, stated
+from chandir.harness.command.arguments import MOST, expand, parse, read
+from chandir.harness.command.options import groups, owners, stated
 
 TARGET = "_target_"  # Hydra's name for what is to be called
 

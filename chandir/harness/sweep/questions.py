@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chandir.harness.base.errors import UserError, nearest, one_of
-from chandir.harness.command.arguments import parse, settings
+from chandir.harness.command.arguments import parse
+from chandir.harness.command.options import settings
 from chandir.harness.sweep.plan import jobs
 
 SHELLS = ("bash", "fish", "zsh")

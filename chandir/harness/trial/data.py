@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 from torch import Tensor, nn
 
 from chandir.harness.base.errors import UserError
+from chandir.harness.base.keyed import Keyed
 from chandir.harness.config.schema import Config, Data, Task, of_data
 from chandir.harness.parts import classes
 
@@ -155,28 +156,16 @@ def load(config: Config, device: torch.device) -> LoadedTask:
     Raises:
         UserError: for data that is missing, damaged or not what the task expects.
     """
-    return _load(_Key(config.task, config.data), device)
-
-
-class _Key:
-    """Task and data settings, comparable by content."""
-
-    def __init__(self, task: Task, data: Data) -> None:
-        self.task, self.data = task, data
-        self.text = of_data(task, data)
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.text == other.text
+    wanted = (config.task, config.data)
+    return _load(Keyed(of_data(*wanted), wanted), device)
 
 
 @lru_cache(maxsize=2)
-def _load(key: _Key, device: torch.device) -> LoadedTask:
-    task = _instantiate(key.task)
+def _load(keyed: Keyed[tuple[Task, Data]], device: torch.device) -> LoadedTask:
+    settings, wanted = keyed.value
+    task = _instantiate(settings)
     try:
-        task.load(key.data, device)
+        task.load(wanted, device)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     loaded: LoadedTask = task
