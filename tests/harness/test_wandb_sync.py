@@ -13,6 +13,7 @@ import pytest
 from chandir.harness.cells.cell import LONGEST
 from chandir.harness.config.schema import Wandb
 from chandir.harness.tracking import mirror, tracker
+from chandir.harness.tracking.wandb_run import identity
 from scripts import wandb_sync
 from tests.harness.faults import (
     ALWAYS,
@@ -82,9 +83,9 @@ def test_a_folder_that_is_being_mirrored_is_left_to_it(
     settings = Wandb(name="wandb", mode="offline", project="chandir", entity=None)
     (folder / "wandb").mkdir()
     command = tracker.command(folder, settings, "--follow")
-    options: Any = {"stdin": subprocess.PIPE, "cwd": wandb_sync.ROOT, "start_new_session": True}
+    options: Any = {"stdin": subprocess.PIPE, "cwd": tracker.ROOT, "start_new_session": True}
     with subprocess.Popen(command, **options) as follower:
-        wait_for(lambda: mirror.busy(folder))
+        wait_for(lambda: mirror.busy(folder, settings.model_dump()))
         assert wandb_sync.main([str(tmp_path), "--mode", "offline"]) == 0
         assert "1 followed live" in capsys.readouterr().out
         # SLURM sends USR2 to every process of a job: the last rows still arrive.
@@ -96,7 +97,7 @@ def test_a_folder_that_is_being_mirrored_is_left_to_it(
         assert follower.wait(60) == 0
     check_rows(record_of(folder), folder)
     assert record_of(folder).exit_code == 0
-    assert not mirror.busy(folder)
+    assert not mirror.busy(folder, settings.model_dump())
 
 
 def test_a_damaged_trial_is_named_not_marked_and_keeps_no_other_back(
@@ -132,11 +133,11 @@ def test_a_folder_that_cannot_be_written_to_keeps_no_other_back(
 
 def test_names_are_as_short_as_wandb_takes_them() -> None:
     config = {"trial": 0, "task": {"name": "t"}, "artefact": "a" * 80, "scale": {"name": "paper"}}
-    named = mirror.identity(Path("results/t/cell-0123456789/trial-0"), config)
+    named = identity(Path("results/t/cell-0123456789/trial-0"), config)
     assert named["tags"] == ["a" * 64, "paper"]
     assert (named["name"], named["group"]) == ("cell-0123456789 trial 0", "cell-0123456789")
     cells = [f"results/t/{'n' * LONGEST}-{key * 10}/trial-0" for key in "01"]
-    one, other = (mirror.identity(Path(cell), config) for cell in cells)
+    one, other = (identity(Path(cell), config) for cell in cells)
     for name in ("id", "name", "group"):
         assert len(one[name]) <= 128
         assert one[name] != other[name], "cells stay apart"

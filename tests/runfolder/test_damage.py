@@ -223,7 +223,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for name in ("of_part", "of_task", "general"):  # seconds each; drawn in another test
         patch.setattr(f"chandir.report.show.figures.{name}", lambda *_: [])
     patch.setattr(publication, "_loose", lambda provenance: False)
-    patch.setattr("scripts.wandb_sync.subprocess.run", lambda *_, **__: None)
+    patch.setattr("chandir.harness.tracking.sync.subprocess.run", lambda *_, **__: None)
     yield
     patch.undo()
 

@@ -5,7 +5,7 @@ YAML under ``conf/`` gives the values, this module says which are possible. Time
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -188,6 +188,15 @@ class Wandb(Node):
     entity: Text | None
 
 
+class TensorBoard(Node):
+    """TensorBoard, in the run folder; ``tensorboard --logdir`` reads it. Needs no account."""
+
+    name: Literal["tensorboard"]
+
+
+Tracking: TypeAlias = NoTracker | Wandb | TensorBoard
+
+
 class Experiment(Node):
     """One artefact of the paper: cells as lines of overrides, and the trials of each."""
 
@@ -205,7 +214,7 @@ class Config(Node):
     metric: Metric
     schedule: Schedule
     scale: Scale
-    tracker: Annotated[NoTracker | Wandb, Field(discriminator="name")]
+    tracker: Annotated[Tracking, Field(discriminator="name")]
     trial: Annotated[int, Field(ge=0)]
     data: Data
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:(0|[1-9]\d?))?)$")]

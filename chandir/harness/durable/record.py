@@ -21,7 +21,8 @@ from chandir.runfolder import log, shapes, weights
 
 # What a trial that starts or continues writes anew; of the try before, or damaged. The result goes
 # first: it is never seen with what another try wrote.
-_FORMER = ("final.json", "error.txt", "correlation.json", weights.NAME, "wandb/mirrored.json")
+_FORMER = ("final.json", "error.txt", "correlation.json", weights.NAME, "wandb/mirrored.json",
+           "tensorboard/mirrored.json")  # fmt: skip
 
 
 def unclaimed() -> None:

@@ -1,8 +1,9 @@
-"""W&B beside a trial, never in its way: another process reads the run folder as it grows.
+"""A dashboard beside a trial, never in its way: another process reads the run folder as it grows.
 
-Training neither imports wandb nor waits for it. Whatever goes wrong there (not installed, not
+Training neither imports its package nor waits for it. Whatever goes wrong there (not installed, not
 logged in, a server that refuses, hangs or limits) costs a line of text and at most ``PATIENCE``
-seconds, once per process; `scripts/wandb_sync.py` mirrors the run folders later.
+seconds, once per process; `scripts/wandb_sync.py` and `scripts/tensorboard_sync.py` mirror the run
+folders later.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chandir.harness.config.schema import NoTracker, Wandb
+from chandir.harness.config.schema import NoTracker, Tracking
 from chandir.harness.durable.provenance import ROOT
+from chandir.harness.tracking import dashboard
 
-PATIENCE = 10.0  # seconds, after a trial, for the last of it to reach W&B
+PATIENCE = 10.0  # seconds, after a trial, for the last of it to reach the dashboard
 
 _given_up = False  # one outage is told and waited for once, not in each trial of a sweep
 
@@ -31,7 +33,7 @@ class Tracker:
         folder: the trial's run folder.
     """
 
-    def __init__(self, settings: NoTracker | Wandb, folder: Path) -> None:
+    def __init__(self, settings: Tracking, folder: Path) -> None:
         """Nothing runs yet."""
         self.settings = settings
         self.folder = folder
@@ -41,10 +43,11 @@ class Tracker:
         """Follow the log from here on; its rows and the configuration are in place."""
         if isinstance(self.settings, NoTracker) or _given_up:
             return
-        if importlib.util.find_spec("wandb") is None:
-            self._give_up("wandb is not installed")
+        package = dashboard.package(self.settings.name)
+        if importlib.util.find_spec(package) is None:
+            self._give_up(f"{package} is not installed")
             return
-        log = self.folder / "wandb" / "mirror.log"
+        log = self.folder / self.settings.name / "mirror.log"
         with contextlib.suppress(OSError):
             log.parent.mkdir(exist_ok=True)
             with open(log, "wb") as output:
@@ -69,7 +72,7 @@ class Tracker:
             process.stdin.close()
         try:
             if process.wait(PATIENCE) != 0:
-                self._give_up(last_line(self.folder))
+                self._give_up(last_line(self.folder, self.settings))
         except subprocess.TimeoutExpired:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -80,26 +83,26 @@ class Tracker:
         global _given_up
         _given_up = True
         print(
-            f"tracker=wandb: {why}; training goes on without it, "
-            "scripts/wandb_sync.py mirrors the run folders later",
+            f"tracker={self.settings.name}: {why}; training goes on without it, "
+            f"scripts/{self.settings.name}_sync.py mirrors the run folders later",
             file=sys.stderr,
             flush=True,
         )
 
 
-def command(folder: Path, settings: Wandb, *flags: str) -> list[str]:
+def command(folder: Path, settings: Tracking, *flags: str) -> list[str]:
     """The command that mirrors one folder."""
-    entity = ["--entity", settings.entity] if settings.entity else []
     return [
         *(sys.executable, "-m", "chandir.harness.tracking.mirror", str(folder.resolve())),
-        *("--mode", settings.mode, "--project", settings.project, *entity, *flags),
+        *("--to", settings.model_dump_json(), *flags),
     ]
 
 
-def last_line(folder: Path) -> str:
+def last_line(folder: Path, settings: Tracking) -> str:
     """What the mirroring process said last."""
     with contextlib.suppress(OSError):
-        text = (folder / "wandb" / "mirror.log").read_text(encoding="utf-8", errors="replace")
+        path = folder / settings.name / "mirror.log"
+        text = path.read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if lines:
             return lines[-1]
