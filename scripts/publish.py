@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from chandir.harness.base import environment  # noqa: E402
 from chandir.harness.base.output import outlast  # noqa: E402
-from chandir.report.publish import publication  # noqa: E402
+from chandir.report.publish import headline, publication  # noqa: E402
 from scripts.benchmarks import targets  # noqa: E402
 
 SPEED = """# Speed
@@ -34,9 +34,8 @@ RESERVED = ("runs", "page", "bench", "correlation", "gpu-check")
 
 def headlines(results: Path) -> dict[Path, str]:
     """The headline for the project's README, short, and for that of the results, in full."""
-    full = publication.headline(results).replace(f"]({results.name}/", "](")
-    brief = publication.headline(results, variants=False)
-    return {results.parent / "README.md": brief, results / "README.md": full}
+    full = headline.full(results).replace(f"]({results.name}/", "](")
+    return {results.parent / "README.md": headline.brief(results), results / "README.md": full}
 
 
 def speed(folder: Path) -> str:
@@ -62,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
             if any(mask in told for mask in ("=***", "~/")):
                 print("masked in it: what looks like a secret (***), and home folders (~)")
         for path, text in headlines(ROOT / "results").items():
-            path.write_text(publication.into(path.read_text(encoding="utf-8"), text), "utf-8")
+            path.write_text(headline.into(path.read_text(encoding="utf-8"), text), "utf-8")
         (ROOT / "results/bench/README.md").write_text(speed(ROOT / "results/bench"), "utf-8")
     except (ValueError, OSError) as error:
         print(f"publish: {error}", file=sys.stderr)

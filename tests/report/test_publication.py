@@ -14,7 +14,7 @@ import pytest
 
 from chandir import report
 from chandir.report.judge import claims_file
-from chandir.report.publish import publication
+from chandir.report.publish import headline, publication
 from scripts.publish import headlines, speed
 from tests import fake_runs, planted
 
@@ -63,7 +63,7 @@ def test_the_headline_is_the_findings(tmp_path: Path) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     planted.figure6(runs, labels=("scale short",), scale="short")
     publication.publish(runs, results / "mnist")
-    text = publication.headline(results)
+    text = headline.full(results)
     assert "Not as in the paper: scale short." in text
     # Planted: 0.8 points for every lambda; those of other strengths are the figure's to show.
     assert "| mnist: h0_lambda, lam 1 better than h0 | +0.80 [" in text, "the paper has no number"
@@ -72,7 +72,7 @@ def test_the_headline_is_the_findings(tmp_path: Path) -> None:
     assert "Not comparable, direction agrees" in text
     planted.figure6(tmp_path / "more")
     report.build(tmp_path / "more", results / "page")
-    assert publication.headline(results) == text, "what `make report` writes is not published"
+    assert headline.full(results) == text, "what `make report` writes is not published"
 
 
 def test_of_two_answers_the_headline_takes_the_one_nearer_to_the_protocol(tmp_path: Path) -> None:
@@ -84,29 +84,49 @@ def test_of_two_answers_the_headline_takes_the_one_nearer_to_the_protocol(tmp_pa
             values = fake_runs.scores(mean, 0.1, 5, seed)
             fake_runs.arm(runs, found, values, labels=labels)
         publication.publish(runs, results / name)
-    text = publication.headline(results)
+    text = headline.full(results)
     assert "+2.00 [" in text
     assert "+1.00 [" not in text
     assert "results/b/index.html" in text
 
 
+def test_in_brief_an_artefact_is_a_line_and_the_papers_claims_are_counted(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    assert headline.brief(results) == "Nothing is published yet.\n"
+    planted.figure6(tmp_path / "short", labels=("scale short",), scale="short")
+    publication.publish(tmp_path / "short", results / "short")
+    claims, figure6, *_ = headline.brief(results).splitlines()
+    assert claims.startswith(
+        "- The paper's 88 claims: **none is judged by the full protocol yet**;"
+    )
+    assert "(results/short/index.html), mnist: Better than plain gradients? h0_lambda" in figure6
+    assert "lam 1 +0.80 [" in figure6
+    assert "(5 trials each; not as in the paper: scale short)." in figure6
+    planted.figure6(tmp_path / "full")
+    publication.publish(tmp_path / "full", results / "full")
+    claims, figure6, *_ = headline.brief(results).splitlines()
+    assert "reproduced" in claims
+    assert "none is judged" not in claims
+    assert "scale short" not in figure6
+
+
 def test_a_readme_keeps_what_stands_around_the_headline() -> None:
-    text = f"before\n{publication.BEGIN}\nold\n{publication.END}\nafter\n"
-    once = publication.into(text, "new\n")
+    text = f"before\n{headline.BEGIN}\nold\n{headline.END}\nafter\n"
+    once = headline.into(text, "new\n")
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
     assert "new" in once
     assert "old" not in once
-    assert publication.into(once, "new\n") == once
+    assert headline.into(once, "new\n") == once
     with pytest.raises(ValueError, match="no place for the headline"):
-        publication.into("nothing here", "new")
+        headline.into("nothing here", "new")
 
 
 def test_the_readmes_say_what_the_publications_say() -> None:
     short, full = headlines(ROOT / "results").items()
     for path, own in (short, full):
         text = path.read_text(encoding="utf-8")
-        assert publication.into(text, own) == text, f"{path}: python scripts/publish.py"
+        assert headline.into(text, own) == text, f"{path}: python scripts/publish.py"
     assert "same rate" in full[1]
     assert "same rate" not in short[1]
     assert "](results/" not in full[1]
@@ -152,7 +172,7 @@ def test_both_sides_of_our_questions_are_in_the_headline(tmp_path: Path) -> None
     """Better than the other directions, and no different from them: the second has the answer."""
     planted.digits(tmp_path / "runs", epochs=2)
     publication.publish(tmp_path / "runs", tmp_path / "results" / "digits")
-    lines = publication.headline(tmp_path / "results").splitlines()
+    lines = headline.full(tmp_path / "results").splitlines()
     rows = {line.split(" | ")[0].lstrip("| "): line for line in lines if line.startswith("| ")}
     better = rows["Is the output direction better than the others?"]
     alike = rows["No different from the other directions? (within 0.5)"]

@@ -13,7 +13,7 @@ from chandir.report.judge.finding import measure
 from chandir.report.judge.findings import findings
 from chandir.report.judge.influence import LEGEND
 from chandir.report.judge.judging import verdict
-from chandir.report.publish import publication
+from chandir.report.publish import headline
 from chandir.report.read.cells import cells
 from chandir.report.read.divergence import settle
 from chandir.report.read.runs import read
@@ -84,13 +84,13 @@ def test_page_summary_and_headline_say_so(tmp_path, sobolev, said):
     text = f"hangs on {len(one['hangs_on'])} of 50 trials"
     assert (f"{text}: without" in page) is said
     (out / "scores.csv").touch()
-    block = publication.headline(tmp_path / "results")
+    block = headline.full(tmp_path / "results")
     assert (f"({text})" in block) is said
     assert (LEGEND in block) is said
     for comparison in summary["comparisons"]:
         del comparison["hangs_on"]  # as in publications from before it was asked
     (out / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-    assert "hangs on" not in publication.headline(tmp_path / "results")
+    assert "hangs on" not in headline.full(tmp_path / "results")
 
 
 def test_too_few_trials_to_leave_one_out_hang_on_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""Publication: what of some run folders is kept under version control, and README's headline of it.
+"""Publication: what of some run folders is kept under version control.
 
 A publication is a folder of `results/` that anyone can check and build again from what it carries::
 
@@ -7,8 +7,6 @@ A publication is a folder of `results/` that anyone can check and build again fr
     scores.csv                      one line per trial: scores, cost, commit, code, data, device
     provenance.json                 every commit, machine and version; the commands as typed
     runs.tar.xz                     the run folders' light files, see `archive`
-
-Nothing here is typed by hand: the headline is made from ``summary.json`` alone.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -24,16 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from chandir import report
-from chandir.report.judge import claims_file, influence
+from chandir.report.judge import claims_file
 from chandir.report.publish import archive
 from chandir.report.read import divergence
 from chandir.report.read import runs as folders
 from chandir.report.read.runs import Trial
-from chandir.report.show.words import interval, number
 from chandir.runfolder import secrets
-
-BEGIN = "<!-- measured: made by scripts/publish.py, not by hand -->"
-END = "<!-- /measured -->"
 
 
 def publish(runs: Path, out: Path) -> Path:
@@ -100,131 +93,6 @@ def _loose(provenance: Mapping[str, Any]) -> bool:
 def published(results: Path) -> list[Path]:
     """The publications: `make report` writes to results/page, beside them, but no scores."""
     return sorted(path.parent for path in results.glob("*/scores.csv"))
-
-
-def headline(results: Path, variants: bool = True) -> str:
-    """What every publication below `results` says of the claims, as Markdown.
-
-    With `variants` false, without the experiments that are named so: they are many rows.
-
-    Of a claim that several publications answer, the one with the least deviations is shown, of
-    equals the one with the most trials.
-    """
-    chosen: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
-    for folder in published(results):
-        file = folder / "summary.json"
-        for found in json.loads(file.read_text(encoding="utf-8"))["comparisons"]:
-            identity = (found["artefact"], found["context"], found["kind"], found["claim"])
-            if _shown(found) and (
-                identity not in chosen or _rank(found) > _rank(chosen[identity][1])
-            ):
-                chosen[identity] = file.parent.name, found
-    lines: list[str] = []
-    for artefact in claims_file.artefacts():
-        if artefact.name.startswith("variant-") and not variants:
-            continue
-        rows = [(name, f) for name, f in chosen.values() if f["artefact"] == artefact.name]
-        if rows:
-            lines += ["", *_block(artefact.title, results.name, rows)]
-    if any("(hangs on " in line for line in lines):
-        lines += ["", influence.LEGEND]
-    return "\n".join(lines).strip() + "\n" if lines else "Nothing is published yet.\n"
-
-
-def into(text: str, block: str) -> str:
-    """`text` with `block` between its two markers.
-
-    Raises:
-        ValueError: if it has no markers.
-    """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no place for the headline: expected {BEGIN!r} and {END!r} around it")
-    return f"{head}{begin}\n\n{block}\n{end}{tail}"
-
-
-def _shown(found: Mapping[str, Any]) -> bool:
-    """Whether a comparison was made; those of a curve over lambda are the figure's to show."""
-    usual = all("lam " not in arm and "weight " not in arm for arm in found["arms"])
-    strength = usual or any(arm.endswith((" lam 1", " weight 1")) for arm in found["arms"])
-    told = found["kind"] in ("gain", "trend", "spread") or (found["ours"] and found["question"])
-    return bool(told and strength and min(found["n"]) > 0)
-
-
-def _rank(found: Mapping[str, Any]) -> tuple[int, int]:
-    return -len(found["outside_protocol"]), min(found["n"])
-
-
-def _block(title: str, results: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """One artefact: a line with what its claims share, then a table, a row per question."""
-    publication, first = rows[0]
-    folder = f"{results}/{publication}"
-    shared = [x for x in first["outside_protocol"]
-              if all(x in found["outside_protocol"] for _, found in rows)]  # fmt: skip
-    outside = f" Not as in the paper: {'; '.join(shared)}." if shared else ""
-    whose = "question" if first["ours"] else "claim"
-    papers = any(_paper(found) for _, found in rows)  # our own questions have none
-    lines = [
-        f"**{title}** ([page]({folder}/index.html), [scores]({folder}/scores.csv)).{outside}",
-        "",
-        f"| {whose} {'| paper ' * papers}| effect [interval] | trials | verdict |",
-        f"|---{'|--:' * papers}|---|--:|---|",
-    ]
-    questions: dict[str, list[Mapping[str, Any]]] = {}
-    for _, found in rows:
-        context = f"{found['context']}: " if found["context"] else ""
-        asked = found["question"] or found["claim"]
-        margin = f" (within {found['margin']:g})" if found["kind"] == "equal" else ""
-        questions.setdefault(context + asked + margin, []).append(found)
-    for question, answers in questions.items():
-        several = len(answers) > 1
-        columns = (
-            *["<br>".join(_paper(found) for found in answers)] * papers,
-            "<br>".join(f"{_who(found)}: " * several + _effect(found) for found in answers),
-            "<br>".join(dict.fromkeys(_trials(found) for found in answers)),
-            "<br>".join(_verdict(found) for found in answers),
-        )
-        lines.append(f"| {question} | {' | '.join(columns)} |")
-    return lines
-
-
-def _who(found: Mapping[str, Any]) -> str:
-    base = found["baseline"][0] if found["baseline"] else ""
-    arm = found["arms"][0]
-    return f"{arm} against {base}" if base not in ("h0", "h0_mean", "h0_norm") else arm
-
-
-def _effect(found: Mapping[str, Any]) -> str:
-    places = _places(found)
-    text = number(found["difference"], places, sign=True)
-    pair = found["interval"]
-    text = f"{text} {interval((pair[0], pair[1]), places, sign=True)}" if pair else text
-    return f"log sd ratio {text}" if found["kind"] == "spread" else text
-
-
-def _paper(found: Mapping[str, Any]) -> str:
-    if found["paper"] is None or found["ours"]:
-        return ""
-    return number(found["paper"], _places(found), sign=True)
-
-
-def _places(found: Mapping[str, Any]) -> int:
-    """As the report's tables: one decimal more than the least difference that counts has."""
-    return max(2, 1 - math.floor(math.log10(found["smallest"])))
-
-
-def _trials(found: Mapping[str, Any]) -> str:
-    return " and ".join(str(n) for n in dict.fromkeys(found["n"]))
-
-
-def _verdict(found: Mapping[str, Any]) -> str:
-    word = "likeness" if found["kind"] == "equal" else "direction"
-    towards = f", {word} {found['direction']}" if found["direction"] else ""
-    worse = ", significantly worse" if found["detail"].split("; ")[0] == "opposite" else ""
-    trials = found.get("hangs_on")  # not in publications that are older than the question
-    hangs = f" (hangs on {len(trials)} of {sum(found['n'])} trials)" if trials else ""
-    return f"{found['verdict']}{worse}{towards}{hangs}"
 
 
 def _score(trial: Trial) -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""What the publications say of the claims, as Markdown: in full, and in a line each.
+
+Nothing here is typed by hand: it is made from each publication's ``summary.json`` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chandir.report.judge import claims_file, influence
+from chandir.report.judge.rule import Verdict
+from chandir.report.publish.publication import published
+from chandir.report.show.words import interval, number
+
+BEGIN = "<!-- measured: made by scripts/publish.py, not by hand -->"
+END = "<!-- /measured -->"
+ASKED = 2  # questions of an artefact that its line answers: the first ones, as declared
+_JUDGED = (Verdict.REPRODUCED, Verdict.SMALLER, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE)
+
+Answer = tuple[str, Mapping[str, Any]]  # the publication's name, one of its comparisons
+
+
+def full(results: Path) -> str:
+    """A table for each artefact that was asked about.
+
+    Of a claim that several publications answer, the one with the least deviations is shown, of
+    equals the one with the most trials.
+    """
+    lines: list[str] = []
+    for title, rows in _answers(results):
+        lines += ["", *_block(title, results.name, rows)]
+    if any("(hangs on " in line for line in lines):
+        lines += ["", influence.LEGEND]
+    return "\n".join(lines).strip() + "\n" if lines else "Nothing is published yet.\n"
+
+
+def brief(results: Path) -> str:
+    """How many of the paper's claims are judged, then each artefact's first questions, a line each."""
+    answers = [(title, rows) for title, rows in _answers(results) if not _variant(rows)]
+    if not answers:
+        return "Nothing is published yet.\n"
+    lines = [line for each in answers for line in _lines(*each, results.name)]
+    return "\n".join([_claims(results), *lines]) + "\n"
+
+
+def _answers(results: Path) -> Iterator[tuple[str, list[Answer]]]:
+    """Each artefact that was asked about: its title, and the comparisons to show."""
+    chosen = _chosen(results)
+    for artefact in claims_file.artefacts():
+        rows = [(name, f) for name, f in chosen.values()
+                if f["artefact"] == artefact.name and _shown(f)]  # fmt: skip
+        if rows:
+            yield artefact.title, rows
+
+
+def _chosen(results: Path) -> dict[tuple[str, ...], Answer]:
+    """The best of the publications' answers to each claim and question; the paper's also unrun."""
+    chosen: dict[tuple[str, ...], Answer] = {}
+    for folder in published(results):
+        file = folder / "summary.json"
+        for found in json.loads(file.read_text(encoding="utf-8"))["comparisons"]:
+            identity = (found["artefact"], found["context"], found["kind"], found["claim"])
+            if identity not in chosen or _rank(found) > _rank(chosen[identity][1]):
+                chosen[identity] = folder.name, found
+    return chosen
+
+
+def _variant(rows: Sequence[Answer]) -> bool:
+    return str(rows[0][1]["artefact"]).startswith("variant-")
+
+
+def _claims(results: Path) -> str:
+    """What became of the paper's claims; levels are not among them."""
+    claims = [f for _, f in _chosen(results).values() if not f["ours"] and f["kind"] != "level"]
+    judged = Counter(f["verdict"] for f in claims if f["verdict"] in {v.value for v in _JUDGED})
+    words = ", ".join(f"{count} {verdict.lower()}" for verdict, count in judged.items())
+    apart = sum(f["verdict"] == Verdict.NOT_COMPARABLE.value for f in claims)
+    return (
+        f"- The paper's {len(claims)} claims: "
+        f"**{words or 'none is judged by the full protocol yet'}**; "
+        f"{apart} ran at a reduced scale, which may show a direction and never a verdict."
+    )
+
+
+def _lines(title: str, rows: Sequence[Answer], results: str) -> list[str]:
+    """An artefact's first questions, each with its answers; the paper's claims are one."""
+    name = rows[0][0]
+    shared = "; ".join(_shared(rows))
+    questions: dict[str, list[Mapping[str, Any]]] = {}
+    for _, found in rows:
+        context = f", {found['context']}" if found["context"] else ""
+        asked = found["question"] or "Better than plain gradients?"
+        questions.setdefault(f"{context}: {asked}", []).append(found)
+    lines = []
+    for asked, answers in list(questions.items())[:ASKED]:
+        told = "; ".join(f"{_who(found)} {_effect(found)}, **{_verdict(found).lower()}**"
+                         for found in answers)  # fmt: skip
+        where = f"[{title}]({results}/{name}/index.html)"
+        lines.append(
+            f"- {where}{asked} {told} ({_trials(answers[0])} trials each"
+            f"{f'; not as in the paper: {shared}' if shared else ''})."
+        )
+    return lines
+
+
+def _shared(rows: Sequence[Answer]) -> list[str]:
+    """How all of an artefact's comparisons deviate from the paper."""
+    return [x for x in rows[0][1]["outside_protocol"]
+            if all(x in found["outside_protocol"] for _, found in rows)]  # fmt: skip
+
+
+def into(text: str, block: str) -> str:
+    """`text` with `block` between its two markers.
+
+    Raises:
+        ValueError: if it has no markers.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"no place for the headline: expected {BEGIN!r} and {END!r} around it")
+    return f"{head}{begin}\n\n{block}\n{end}{tail}"
+
+
+def _shown(found: Mapping[str, Any]) -> bool:
+    """Whether a comparison was made; those of a curve over lambda are the figure's to show."""
+    usual = all("lam " not in arm and "weight " not in arm for arm in found["arms"])
+    strength = usual or any(arm.endswith((" lam 1", " weight 1")) for arm in found["arms"])
+    told = found["kind"] in ("gain", "trend", "spread") or (found["ours"] and found["question"])
+    return bool(told and strength and min(found["n"]) > 0)
+
+
+def _rank(found: Mapping[str, Any]) -> tuple[bool, int, int]:
+    """Of two answers: one at all, then the one nearer to the protocol, then the larger."""
+    return min(found["n"]) > 0, -len(found["outside_protocol"]), min(found["n"])
+
+
+def _block(title: str, results: str, rows: Sequence[Answer]) -> list[str]:
+    """One artefact: a line with what its claims share, then a table, a row per question."""
+    publication, first = rows[0]
+    folder = f"{results}/{publication}"
+    shared = _shared(rows)
+    outside = f" Not as in the paper: {'; '.join(shared)}." if shared else ""
+    whose = "question" if first["ours"] else "claim"
+    papers = any(_paper(found) for _, found in rows)  # our own questions have none
+    lines = [
+        f"**{title}** ([page]({folder}/index.html), [scores]({folder}/scores.csv)).{outside}",
+        "",
+        f"| {whose} {'| paper ' * papers}| effect [interval] | trials | verdict |",
+        f"|---{'|--:' * papers}|---|--:|---|",
+    ]
+    questions: dict[str, list[Mapping[str, Any]]] = {}
+    for _, found in rows:
+        context = f"{found['context']}: " if found["context"] else ""
+        asked = found["question"] or found["claim"]
+        margin = f" (within {found['margin']:g})" if found["kind"] == "equal" else ""
+        questions.setdefault(context + asked + margin, []).append(found)
+    for question, answers in questions.items():
+        several = len(answers) > 1
+        columns = (
+            *["<br>".join(_paper(found) for found in answers)] * papers,
+            "<br>".join(f"{_who(found)}: " * several + _effect(found) for found in answers),
+            "<br>".join(dict.fromkeys(_trials(found) for found in answers)),
+            "<br>".join(_verdict(found) for found in answers),
+        )
+        lines.append(f"| {question} | {' | '.join(columns)} |")
+    return lines
+
+
+def _who(found: Mapping[str, Any]) -> str:
+    base = found["baseline"][0] if found["baseline"] else ""
+    arm = found["arms"][0]
+    return f"{arm} against {base}" if base not in ("h0", "h0_mean", "h0_norm") else arm
+
+
+def _effect(found: Mapping[str, Any]) -> str:
+    places = _places(found)
+    text = number(found["difference"], places, sign=True)
+    pair = found["interval"]
+    text = f"{text} {interval((pair[0], pair[1]), places, sign=True)}" if pair else text
+    return f"log sd ratio {text}" if found["kind"] == "spread" else text
+
+
+def _paper(found: Mapping[str, Any]) -> str:
+    if found["paper"] is None or found["ours"]:
+        return ""
+    return number(found["paper"], _places(found), sign=True)
+
+
+def _places(found: Mapping[str, Any]) -> int:
+    """As the report's tables: one decimal more than the least difference that counts has."""
+    return max(2, 1 - math.floor(math.log10(found["smallest"])))
+
+
+def _trials(found: Mapping[str, Any]) -> str:
+    return " and ".join(str(n) for n in dict.fromkeys(found["n"]))
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+    word = "likeness" if found["kind"] == "equal" else "direction"
+    towards = f", {word} {found['direction']}" if found["direction"] else ""
+    worse = ", significantly worse" if found["detail"].split("; ")[0] == "opposite" else ""
+    trials = found.get("hangs_on")  # not in publications that are older than the question
+    hangs = f" (hangs on {len(trials)} of {sum(found['n'])} trials)" if trials else ""
+    return f"{found['verdict']}{worse}{towards}{hangs}"
