@@ -57,7 +57,12 @@ def draw(folder: Path) -> Drawing:
     parts = {"gradient f": f, "+  its smooth part S f": after - f, "=  Sobolev gradient": after}
     for axis, (title, values) in zip(axes[0], parts.items(), strict=False):
         axis.imshow(
-            values, cmap="RdBu_r", vmin=-span, vmax=span, aspect="auto", interpolation="nearest"
+            values.numpy(),
+            cmap="RdBu_r",
+            vmin=-span,
+            vmax=span,
+            aspect="auto",
+            interpolation="nearest",
         )
         axis.set_title(title)
         axis.grid(False)
@@ -79,9 +84,10 @@ def _fiber(axis: Any, f: Tensor, after: Tensor) -> None:
     column = int((f.mean(0).abs() / f.std(0)).argmax())
     channels = range(len(f))
     axis.axvline(0, color=INK, lw=0.7)
-    axis.plot(f[:, column], channels, color=INK, lw=0.9, label="f")
-    axis.plot((after - f)[:, column], channels, color=COLOURS[0], lw=1.4, ls="--", label="S f")
-    axis.plot(after[:, column], channels, color=COLOURS[1], label="f + S f")
+    before, new = f[:, column].numpy(), after[:, column].numpy()
+    axis.plot(before, channels, color=INK, lw=0.9, label="f")
+    axis.plot(new - before, channels, color=COLOURS[0], lw=1.4, ls="--", label="S f")
+    axis.plot(new, channels, color=COLOURS[1], label="f + S f")
     axis.set_title("one fiber")
     axis.tick_params(axis="x", labelsize=7)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)

@@ -40,7 +40,7 @@ def full(results: Path) -> str:
 
 
 def brief(results: Path) -> str:
-    """How many of the paper's claims are judged, then each artefact's first questions, a line each."""
+    """How many of the paper's claims are judged, then each artefact's first questions by line."""
     answers = [(title, rows) for title, rows in _answers(results) if not _variant(rows)]
     if not answers:
         return "Nothing is published yet.\n"
