@@ -49,12 +49,12 @@ def gradient() -> Tensor:
 
 @house()
 def draw(folder: Path) -> Drawing:
-    """Draw f, S f and f + S f in one colour scale, and one fiber before and after."""
+    """Draw f, S f and f + S f in one colour scale; right, the column with the largest mean."""
     f = gradient()
     after = chandir.Sobolev().gradient(f, dim=0)
     fig, axes = figure(8.2, 3.1, columns=4, width_ratios=(1, 1, 1, 1.25), sharey=True)
     span = float(f.abs().quantile(0.99))
-    parts = {"gradient f": f, "+  its smooth part S f": after - f, "=  Sobolev gradient": after}
+    parts = {"gradient f": f, "+  S f, nearly its mean": after - f, "=  Sobolev gradient": after}
     for axis, (title, values) in zip(axes[0], parts.items(), strict=False):
         axis.imshow(
             values.numpy(),
@@ -64,31 +64,34 @@ def draw(folder: Path) -> Drawing:
             aspect="auto",
             interpolation="nearest",
         )
-        axis.set_title(title)
+        axis.set_title(title, pad=11)
         axis.grid(False)
         axis.set_xticks([])
-        axis.set_xlabel("25 weights")
+        axis.set_xlabel("5×5 kernel positions")
     axes[0][0].set_ylabel("50 output channels")
-    _fiber(axes[0][3], f, after)
+    column = int((f.mean(0).abs() / f.std(0)).argmax())
+    for axis in axes[0][:3]:
+        axis.plot(column, -1.8, marker="v", color=INK, ms=4, clip_on=False)
+        axis.set_ylim(len(f) - 0.5, -0.5)
+    _fiber(axes[0][3], f[:, column].numpy(), after[:, column].numpy())
     caption = "Along its output channels, what the filters agree on is counted twice."
     footer = (
         "First convolution of a small network on scikit-learn's digits, one batch of 8, after an "
-        "epoch of SGD; λ = 1. Red positive, blue negative, one scale. Right: the weight whose "
-        "channels agree most."
+        "epoch of SGD; λ = 1. Red positive, blue negative, one scale. Right: the position (▾) "
+        "whose channels agree most."
     )
     return save(fig, folder, "gradient", "A gradient before and after", caption, footer)
 
 
-def _fiber(axis: Any, f: Tensor, after: Tensor) -> None:
-    """One weight over the output channels: the one with the largest mean in units of its spread."""
-    column = int((f.mean(0).abs() / f.std(0)).argmax())
-    channels = range(len(f))
+def _fiber(axis: Any, before: Any, after: Any) -> None:
+    """One position of the kernel over the output channels, before and after."""
+    channels = range(len(before))
     axis.axvline(0, color=INK, lw=0.7)
-    before, new = f[:, column].numpy(), after[:, column].numpy()
     axis.plot(before, channels, color=INK, lw=0.9, label="f")
-    axis.plot(new - before, channels, color=COLOURS[0], lw=1.4, ls="--", label="S f")
-    axis.plot(new, channels, color=COLOURS[1], label="f + S f")
-    axis.set_title("one fiber")
+    axis.plot(after - before, channels, color=COLOURS[0], lw=1.4, ls="--", label="S f")
+    axis.plot(after, channels, color=COLOURS[1], label="f + S f")
+    axis.set_title("one position, all channels", pad=11)
+    axis.set_xlabel("gradient")
     axis.tick_params(axis="x", labelsize=7)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
 

@@ -90,24 +90,37 @@ def test_of_two_answers_the_headline_takes_the_one_nearer_to_the_protocol(tmp_pa
     assert "results/b/index.html" in text
 
 
-def test_in_brief_an_artefact_is_a_line_and_the_papers_claims_are_counted(tmp_path: Path) -> None:
+def test_in_brief_the_papers_claims_are_counted_and_both_metrics_have_a_column(
+    tmp_path: Path,
+) -> None:
     results = tmp_path / "results"
     assert headline.brief(results) == "Nothing is published yet.\n"
     planted.figure6(tmp_path / "short", labels=("scale short",), scale="short")
     publication.publish(tmp_path / "short", results / "short")
-    claims, figure6, *_ = headline.brief(results).splitlines()
-    assert claims.startswith(
-        "- The paper's 88 claims: **none is judged by the full protocol yet**;"
-    )
-    assert "(results/short/index.html), mnist: Better than plain gradients? h0_lambda" in figure6
-    assert "lam 1 +0.80 [" in figure6
-    assert "(5 trials each; not as in the paper: scale short)." in figure6
+    claims, *rows = headline.brief(results).splitlines()
+    mnist = next(row for row in rows if "; mnist;" in row)
+    assert claims.startswith("Of the paper's 88 claims **none has been judged by the full protocol")
+    setting, baseline, mean, sobolev, h0_lambda = mnist.strip("| ").split(" | ")
+    assert "(results/short/index.html); mnist; 5 trials each; scale short" in setting
+    assert baseline == "plain gradients"
+    assert " ± " in mean
+    for difference in (sobolev, h0_lambda):
+        assert difference.startswith("+0.80 [")
+        assert difference.endswith("**not comparable, direction agrees**")
     planted.figure6(tmp_path / "full")
     publication.publish(tmp_path / "full", results / "full")
-    claims, figure6, *_ = headline.brief(results).splitlines()
-    assert "reproduced" in claims
-    assert "none is judged" not in claims
-    assert "scale short" not in figure6
+    text = headline.brief(results)
+    assert "reproduced" in text
+    assert "none has been judged" not in text
+    assert "scale short" not in text
+
+
+def test_in_brief_the_larger_step_is_a_baseline(tmp_path: Path) -> None:
+    planted.digits(tmp_path / "runs", epochs=2)
+    publication.publish(tmp_path / "runs", tmp_path / "results" / "digits")
+    lines = headline.brief(tmp_path / "results").splitlines()
+    (row,) = (line for line in lines if "(`h0_mean`)" in line)
+    assert "+0.60 [" in row.split(" | ")[3]
 
 
 def test_a_readme_keeps_what_stands_around_the_headline() -> None:

@@ -15,11 +15,16 @@ from typing import Any
 from chandir.report.judge import claims_file, influence
 from chandir.report.judge.rule import Verdict
 from chandir.report.publish.publication import published
-from chandir.report.show.words import interval, number
+from chandir.report.show.words import DASH, interval, number
 
 BEGIN = "<!-- measured: made by scripts/publish.py, not by hand -->"
 END = "<!-- /measured -->"
-ASKED = 2  # questions of an artefact that its line answers: the first ones, as declared
+# Of the brief table: the paper's metrics, and what they are held against, in words.
+COLUMNS = ("sobolev", "h0_lambda")
+BASELINES = {
+    "h0": "plain gradients",
+    "h0_mean": "plain gradients, the convolutions' learning rate times 1 + λ (`h0_mean`)",
+}
 _JUDGED = (Verdict.REPRODUCED, Verdict.SMALLER, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE)
 
 Answer = tuple[str, Mapping[str, Any]]  # the publication's name, one of its comparisons
@@ -40,12 +45,18 @@ def full(results: Path) -> str:
 
 
 def brief(results: Path) -> str:
-    """How many of the paper's claims are judged, then each artefact's first questions by line."""
-    answers = [(title, rows) for title, rows in _answers(results) if not _variant(rows)]
-    if not answers:
+    """How many of the paper's claims are judged, and both metrics against both baselines.
+
+    One row for each setting and baseline that was run, variants left out: plain gradients, and
+    those at the learning rate that makes their step along the mean as long as the metrics'.
+    """
+    rows = [row for title, answers in _answers(results) if not _variant(answers)
+            for row in _rows(title, answers, results)]  # fmt: skip
+    if not rows:
         return "Nothing is published yet.\n"
-    lines = [line for each in answers for line in _lines(*each, results.name)]
-    return "\n".join([_claims(results), *lines]) + "\n"
+    header = ["| setting | baseline | its score | `sobolev` minus it | `h0_lambda` minus it |",
+              "|---|---|--:|---|---|"]  # fmt: skip
+    return "\n".join([_claims(results), "", *header, *rows]) + "\n"
 
 
 def _answers(results: Path) -> Iterator[tuple[str, list[Answer]]]:
@@ -81,31 +92,43 @@ def _claims(results: Path) -> str:
     words = ", ".join(f"{count} {verdict.lower()}" for verdict, count in judged.items())
     apart = sum(f["verdict"] == Verdict.NOT_COMPARABLE.value for f in claims)
     return (
-        f"- The paper's {len(claims)} claims: "
-        f"**{words or 'none is judged by the full protocol yet'}**; "
-        f"{apart} ran at a reduced scale, which may show a direction and never a verdict."
+        f"Of the paper's {len(claims)} claims "
+        f"**{words or 'none has been judged by the full protocol yet'}**; "
+        f"{apart} ran in a shortened form, which can neither confirm nor refute them."
     )
 
 
-def _lines(title: str, rows: Sequence[Answer], results: str) -> list[str]:
-    """An artefact's first questions, each with its answers; the paper's claims are one."""
-    name = rows[0][0]
-    shared = "; ".join(_shared(rows))
-    questions: dict[str, list[Mapping[str, Any]]] = {}
-    for _, found in rows:
-        context = f", {found['context']}" if found["context"] else ""
-        asked = found["question"] or "Better than plain gradients?"
-        questions.setdefault(f"{context}: {asked}", []).append(found)
-    lines = []
-    for asked, answers in list(questions.items())[:ASKED]:
-        told = "; ".join(f"{_who(found)} {_effect(found)}, **{_verdict(found).lower()}**"
-                         for found in answers)  # fmt: skip
-        where = f"[{title}]({results}/{name}/index.html)"
-        lines.append(
-            f"- {where}{asked} {told} ({_trials(answers[0])} trials each"
-            f"{f'; not as in the paper: {shared}' if shared else ''})."
-        )
-    return lines
+def _rows(title: str, answers: Sequence[Answer], results: Path) -> Iterator[str]:
+    """An artefact's rows of the brief table: a setting, a baseline, each metric's difference."""
+    found: dict[tuple[str, str], dict[str, Answer]] = {}
+    for name, each in answers:
+        metric, baseline = each["arms"][0].split(",")[0], (each["baseline"] or [""])[0]
+        if each["kind"] == "gain" and metric in COLUMNS and baseline in BASELINES:
+            row = found.setdefault((each["context"], baseline), {})
+            row.setdefault(metric, (name, each))  # first the scores, as declared
+    before = ""
+    for (context, baseline), row in found.items():
+        publication, first = next(iter(row.values()))
+        link = f"[{title}]({results.name}/{publication}/index.html)"
+        setting = [link, *([context] if context else []), f"{_trials(first)} trials each"]
+        told = "; ".join([*setting, *_shared(list(row.values()))])
+        differences = (
+            f"{_effect(row[metric][1])}: **{_verdict(row[metric][1]).lower()}**"
+            if metric in row else DASH for metric in COLUMNS
+        )  # fmt: skip
+        mean = _mean(results / publication, first["cells"][1])
+        columns = ("" if told == before else told, BASELINES[baseline], mean, *differences)
+        before = told
+        yield f"| {' | '.join(columns)} |"
+
+
+def _mean(publication: Path, cell: str) -> str:
+    """A cell's mean ± standard deviation, as published."""
+    summary = json.loads((publication / "summary.json").read_text(encoding="utf-8"))
+    (found,) = (each for each in summary["cells"] if each["folder"] == cell)
+    unit = f" {found['score']['unit']}" if found["score"]["unit"] else ""
+    spread = "" if found["sd"] is None else f" ± {number(found['sd'], 2)}"
+    return f"{number(found['mean'], 2)}{spread}{unit}"
 
 
 def _shared(rows: Sequence[Answer]) -> list[str]:
