@@ -81,9 +81,7 @@ def settings(found: Iterable[Cell]) -> list[Setting]:
         groups.setdefault(key, []).append(cell)
     named = [
         Setting(name, title, tuple(sorted(group, key=_order)))
-        for group, (name, title) in zip(
-            groups.values(), _names(list(groups.values())), strict=True
-        )
+        for group, (name, title) in zip(groups.values(), _names(list(groups.values())), strict=True)
     ]
     return sorted(named, key=lambda setting: (setting.task, _natural(setting)))
 

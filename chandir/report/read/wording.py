@@ -31,7 +31,11 @@ _WORDS = {
     "code": "code {}",
     "checksum": "data {}",
 }
-_ONE = {"threads": "1 thread", "task.epochs": "1 epoch", "schedule.every": "rate lowered each epoch"}
+_ONE = {
+    "threads": "1 thread",
+    "task.epochs": "1 epoch",
+    "schedule.every": "rate lowered each epoch",
+}
 _ONE["task.schedule.every"] = _ONE["schedule.every"]
 # What is not set, where that says something.
 _NOTHING = {"task.train_size": "all training images", "task.test_size": "all test images"}

@@ -12,7 +12,7 @@ from chandir.report.judge.influence import LEGEND
 from chandir.report.judge.samples import Sample
 from chandir.report.show.rows import digits
 from chandir.report.show.sheet import Sheet, letters
-from chandir.report.show.words import DASH, interval, number, p_value, spread
+from chandir.report.show.words import DASH, bounded, interval, number, p_value, spread
 from chandir.report.show.words import deviations as deviating
 from chandir.report.statistics import (
     error_reduced,
@@ -112,7 +112,9 @@ def arms(part: Part) -> Sheet:
                 "Arm": arm.name,
                 "Paper": number(paper, 2),
                 "Mean ± sd": spread(mine, d),
-                "95 % interval": interval(mine.interval if mine else None, d),
+                "95 % interval": interval(bounded(mine.interval, sample.cell.score), d)
+                if mine and sample
+                else DASH,
                 "Median, IQM": _robust(sample, d),
                 "Best epoch": number(best, d),
                 "Error cut": _cut(reduced, paper, published.get(group.arms[0]), sample),

@@ -112,7 +112,7 @@ def _panel(rows: Sequence[Row], panels: Sequence[Sequence[Row]]) -> str:
     """The data set if that tells the panels apart, else the setting."""
     data = [panel[0].cell.config["data"].get("name") for panel in panels]
     own = rows[0].cell.config["data"].get("name")
-    return str(own) if own and data.count(own) == 1 else textwrap.fill(rows[0].setting.name, 36)
+    return str(own) if own and data.count(own) == 1 else textwrap.fill(rows[0].setting.title, 36)
 
 
 def _name(metric: Mapping[str, Any], swept: str) -> str:
