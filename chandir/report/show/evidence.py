@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from chandir.report.judge.artefacts import Part
 from chandir.report.judge.finding import Finding
 from chandir.report.judge.influence import LEGEND
+from chandir.report.judge.rule import Verdict
 from chandir.report.judge.samples import Sample
 from chandir.report.show.rows import digits
 from chandir.report.show.sheet import Sheet, letters
@@ -33,9 +34,13 @@ def claims(part: Part, inline: bool = False) -> Sheet:
     Args:
         part: The artefact.
         inline: Whether a verdict's detail stands beside it, for the page, which says the method
-            once; else both are footnotes.
+            once and of claims without runs their number; else both are footnotes.
     """
     found = by_heading([f for f in part.findings if f.claim.kind != "level"])
+    if inline:
+        found = [
+            f for f in found if f.judgement.verdict not in (Verdict.NOT_RUN, Verdict.INCOMPLETE)
+        ]
     grouped = any(f.claim.heading for f in found)
     common = deviations(part)
     details = [

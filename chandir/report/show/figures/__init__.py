@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from chandir.report.show.answer import Answer
 from chandir.report.show.figures import curves, differences, kernels, lambdas, scores
 from chandir.report.show.figures.artefacts import of_part
 from chandir.report.show.figures.style import Drawing
@@ -16,12 +17,13 @@ from chandir.report.show.rows import Row
 __all__ = ["general", "of_answer", "of_part", "of_task"]
 
 
-def of_answer(rows: Sequence[Row], folder: Path, name: str) -> list[Drawing]:
+def of_answer(answer: Answer, folder: Path, name: str) -> list[Drawing]:
     """Draw what a setting says: over λ where that was swept, else the difference of each arm."""
-    title = f"{rows[0].cell.task}: difference to plain gradients"
-    if lambdas.sweeps(rows):
-        return [lambdas.draw([rows], folder, name, f"{rows[0].cell.task}: the score over λ")]
-    return [differences.draw(rows, folder, name, title)]
+    task = answer.first.cell.task
+    if lambdas.sweeps(answer.rows):
+        return [lambdas.draw([answer.rows], folder, name, f"{task}: the score over λ")]
+    title = f"{task}: difference to plain gradients"
+    return [differences.draw(answer.shown, folder, name, title)]
 
 
 def general(folder: Path) -> list[Drawing]:
