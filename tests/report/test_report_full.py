@@ -68,7 +68,7 @@ def test_it_renders_in_full(runs, tmp_path):
     for name in ("table2-resnet56-sgd", "table2-vgg16-sgd", "table2-resnet56-adam", "control",
                  "table3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9", "fig10",
                  "fig11", "digits", "variant-digits-lr"):  # fmt: skip
-        assert f'<section id="{name}"' in page
+        assert f'<div id="{name}"' in page
         for suffix in ("md", "tex"):
             assert (tmp_path / "out" / "tables" / f"{name}.{suffix}").stat().st_size > 500
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")}

@@ -188,7 +188,9 @@ def test_what_measures_nothing_runs_no_claim_and_counts_in_none(tmp_path, option
 
 def test_a_lone_arm_of_a_shortened_run_is_no_artefact(tmp_path):
     def table2(values, **options):
-        fake_runs.arm(tmp_path, arm("sobolev", "resnet56-sgd", task__batch_size=32), values, **options)
+        fake_runs.arm(
+            tmp_path, arm("sobolev", "resnet56-sgd", task__batch_size=32), values, **options
+        )
         found = parts(artefacts(), cells(read(tmp_path)))
         return next(p for p in found if p.artefact.name == "table2-resnet56-sgd")
 

@@ -15,6 +15,8 @@ from chandir.report.show.figures.style import Drawing
 from chandir.report.show.sheet import Sheet
 from chandir.report.show.words import counted
 
+BRIEF = 12  # claims of an artefact that stands open
+
 
 @dataclass(frozen=True)
 class Exhibit:
@@ -61,6 +63,13 @@ class Exhibit:
         ]
         waiting = sum(counts[v] for v in _WAITING)
         return " · ".join([*said, *([f"{waiting} waiting for runs"] if waiting else [])])
+
+    @property
+    def brief(self) -> bool:
+        """Whether it is of the paper and short enough to stand open."""
+        return not self.part.artefact.ours and self.claims is not None and (
+            len(self.claims.body) <= BRIEF
+        )  # fmt: skip
 
     @property
     def waiting(self) -> str:

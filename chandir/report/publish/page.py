@@ -115,6 +115,8 @@ def render(content: Content, out: Path, links: bool = True) -> str:
         opened=opened,
         closed=closed,
         counted=counted,
+        control=answer.control,
+        judged=lambda found: any(tone(verdict.value) != "none" for verdict in found),
         directions=overview.directions(parts),
         behaviour=overview.behaviour(),
         digest=claims_file.digest(),

@@ -121,7 +121,7 @@ def _names(groups: list[list[Cell]]) -> list[tuple[str, str]]:
 
     Each in the command's words and in people's; the latter leave out what follows from the rest.
     """
-    named: list[tuple[str, str, list[str], list[str]]] = []
+    named: list[tuple[str, str, str, str]] = []
     for group in groups:
         own = {**group[0].setting, **group[0].origin}
         like = [
@@ -137,12 +137,10 @@ def _names(groups: list[list[Cell]]) -> list[tuple[str, str]]:
         words = (f"{key} {'null' if own[key] is None else own[key]}" for key in told)
         full = [wording.phrase(key, own[key]) for key in told]
         few = [wording.phrase(key, own[key]) for key in told if not wording.implied(key)]
-        named.append((task, " · ".join([short, *words]), [short, *few], [short, *full]))
-    brief = Counter((task, *few) for task, _, few, _ in named)
-    return [
-        (name, " · ".join(few if brief[(task, *few)] == 1 else full))
-        for task, name, few, full in named
-    ]
+        name = " · ".join([short, *words])
+        named.append((task, name, " · ".join([short, *few]), " · ".join([short, *full])))
+    brief = Counter((task, title) for task, _, title, _ in named)
+    return [(name, title if brief[task, title] == 1 else full) for task, name, title, full in named]
 
 
 def _short(cell: Cell) -> tuple[str, str]:

@@ -13,9 +13,10 @@ from itertools import groupby
 from chandir.report.judge.artefacts import Part
 from chandir.report.show.rows import Row, digits
 from chandir.report.show.words import counted, deviations, interval, number, score
-from chandir.report.statistics import Contrast, holm
+from chandir.report.statistics import holm
 
 MOST = 9  # rows of the table; the others are among all results
+CONTROLS = ("h0_mean", "h0_norm")
 OPEN = 2  # answers that are not folded
 _NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "muon": "Muon",
           "LS": "SGD with Laplacian smoothing"}  # fmt: skip
@@ -61,21 +62,26 @@ class Answer:
     def sentence(self) -> str:
         """What the data say, and what they leave open."""
         better, worse, hints, still = (self._of(word) for word in ("better", "worse", "hint", ""))
-        parts = [self._against(some, word)
-                 for some, word in ((better, "better"), (worse, "worse")) if some]  # fmt: skip
-        if not parts:
-            parts.append(f"no difference to plain gradients was resolved{self._listed(still)}")
+        said = [self._against(some, word)
+                for some, word in ((better, "better"), (worse, "worse")) if some]  # fmt: skip
+        if not said:
+            said.append(f"no difference to plain gradients was resolved{self._listed(still)}")
         if hints:
             those, one = _and([_said(row) for row in hints]), len(hints) == 1
             own = "its own interval excludes" if one else "their own intervals exclude"
-            parts.append(
+            said.append(
                 f"{those} {'remains' if one else 'remain'} open: {own} zero, but not after "
                 f"correction for {len(self.others)} comparisons"
             )
         if (better or worse) and still:
-            parts.append(f"for {_and([_said(row) for row in still])} no difference was resolved")
-        text = f"On {self.first.cell.task} ({self._setup}), {'; '.join(parts)}."
-        return f"{text}{self._bounds(still)}"
+            said.append(f"no difference was resolved for {_and([_said(row) for row in still])}")
+        sizes = _range([len(row.cell.complete) for row in self.rows])
+        place = f"{_setup(self.first)}; {sizes} trials of each arm"
+        first, *rest = said
+        text = f"On {self.first.cell.task} ({place}), {first}."
+        # A sentence may begin with a metric, whose name stays as it is.
+        more = [f"{x[0].upper() if x.startswith('no ') else x[0]}{x[1:]}." for x in rest]
+        return " ".join([text, *more, *self._bounds(still)])
 
     @property
     def outside(self) -> str:
@@ -92,15 +98,6 @@ class Answer:
         sizes = _range([len(row.cell.complete) for row in self.rows])
         said = "; ".join(parts) or "no difference to plain gradients resolved"
         return f"{said} ({sizes} trials of each arm)"
-
-    @property
-    def _setup(self) -> str:
-        config = self.first.cell.config
-        title = self.first.setting.title.split(" · ")
-        name = str(config["optimizer"]["name"])
-        words = [_NAMES.get(word, word) if word == name else word for word in title]
-        sizes = _range([len(row.cell.complete) for row in self.rows])
-        return f"{', '.join(words)}; {sizes} trials of each arm"
 
     @property
     def _kinds(self) -> Mapping[int, str]:
@@ -129,39 +126,44 @@ class Answer:
         return [row for row in self.others if self._kinds[id(row)] == word]
 
     def _against(self, some: Sequence[Row], word: str) -> str:
-        was = "was" if len(some) == 1 else "were"
+        names, was = _and([_said(row) for row in some]), "was" if len(some) == 1 else "were"
+        lead = f"{names} {was} {word} than plain gradients"
+        if len(some) == 1:
+            return f"{lead}: {_gain(some[0])}"
         if len(some) <= 3:
-            each = "; ".join(f"{_said(row)} {_gain(row)}" for row in some)
-            names = _and([_said(row) for row in some])
-            return f"{names} {was} {word} than plain gradients ({each})"
+            return f"{lead}: {'; '.join(f'{_said(row)} {_gain(row)}' for row in some)}"
         ends = [row.difference.value for row in some if row.difference]
         low, high = (number(end, digits(some[0].cell), sign=True) for end in (min(ends), max(ends)))
-        return (
-            f"{_and([_said(row) for row in some])} {was} {word} than plain gradients, "
-            f"by {low} to {high}{_unit(some[0])}"
-        )
+        return f"{lead}, by {low} to {high}{_unit(some[0])}"
 
     def _listed(self, some: Sequence[Row]) -> str:
         named = [row for row in self._plain if row in some] or list(some)
         few = [f"{_said(row)} {_gain(row)}" for row in named if row.difference][:3]
         return f": {'; '.join(few)}" if few else ""
 
-    def _bounds(self, some: Sequence[Row]) -> str:
+    def _bounds(self, some: Sequence[Row]) -> list[str]:
         """What the intervals of the open arms leave possible: an absence is never shown by them."""
-        found = [d.interval for row in some if (d := row.difference) and d.interval]
+        own = [row for row in some if not control(row)] or list(some)
+        found = [gain.interval for row in own if (gain := row.difference) and gain.interval]
         if not found:
-            return ""
+            return []
         lower = self.first.cell.score["better"] == "lower"
         best = -min(low for low, _ in found) if lower else max(high for _, high in found)
         worst = max(high for _, high in found) if lower else -min(low for low, _ in found)
         d = digits(self.first.cell)
-        lead = " Within these 95 % intervals, gains" if len(found) > 1 else " Within it, gains"
-        gain, loss = number(max(best, 0), d), number(max(worst, 0), d)
-        whose = "" if len(some) == len(self.others) else " there"
-        return (
-            f"{lead} of up to {gain} and losses of up to {loss}{_unit(self.first)} "
-            f"remain possible{whose}."
-        )
+        lead = "Within these 95 % intervals" if len(found) > 1 else "Within this 95 % interval"
+        gain_text, loss_text = (number(max(end, 0), d) for end in (best, worst))
+        where = "" if len(some) == len(self.others) else " there"
+        apart = " (controls apart)" if len(own) < len(some) else ""
+        return [
+            f"{lead}, gains of up to {gain_text} and losses of up to {loss_text}"
+            f"{_unit(self.first)} remain possible{where}{apart}."
+        ]
+
+
+def control(row: Row) -> bool:
+    """Whether it is plain gradients with a larger step, beside which a metric has to stand."""
+    return str(row.cell.config["metric"]["name"]) in CONTROLS
 
 
 def answers(rows: Sequence[Row], parts: Sequence[Part]) -> list[Answer]:
@@ -199,13 +201,18 @@ def question(rows: Sequence[Row], found: Sequence[Answer], ours: bool) -> str:
     if ours or not rows:
         return "Channel-directed gradients: does the paper hold?"
     if not any(row.cell.measures for row in rows):
-        return "Channel-directed gradients: a trial run"
-    places = dict.fromkeys(
-        f"{row.cell.task} · {row.setting.title}" for a in found for row in a.rows[:1]
-    ) or dict.fromkeys(f"{row.cell.task} · {row.setting.title}" for row in rows)
-    first, *rest = places
-    more = f" and {counted(len(rest), 'other setting')}" if rest else ""
-    return f"Channel-directed gradients on {first}{more}"
+        return "Channel-directed gradients: a smoke run"
+    compared = [one.first for one in found] or list(rows)
+    places = list(dict.fromkeys(f"{row.cell.task} ({_setup(row)})" for row in compared))
+    more = f" and {counted(len(places) - 1, 'other setting')}" if len(places) > 1 else ""
+    return f"Channel-directed gradients on {places[0]}{more}"
+
+
+def _setup(row: Row) -> str:
+    """The setting in a sentence: its parts in words, commas between them."""
+    name = str(row.cell.config["optimizer"]["name"])
+    words = row.setting.title.split(" · ")
+    return ", ".join(_NAMES.get(word, word) if word == name else word for word in words)
 
 
 def _way(row: Row) -> str:
@@ -226,7 +233,7 @@ def _said(row: Row) -> str:
 
 
 def _gain(row: Row) -> str:
-    gain: Contrast | None = row.difference
+    gain = row.difference
     assert gain is not None
     d = digits(row.cell)
     bounds = f", 95 % interval {interval(gain.interval, d, sign=True)}" if gain.interval else ""

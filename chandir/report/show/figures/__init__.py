@@ -21,7 +21,8 @@ def of_answer(answer: Answer, folder: Path, name: str) -> list[Drawing]:
     """Draw what a setting says: over λ where that was swept, else the difference of each arm."""
     task = answer.first.cell.task
     if lambdas.sweeps(answer.rows):
-        return [lambdas.draw([answer.rows], folder, name, f"{task}: the score over λ")]
+        title = f"{task}: the score over λ"
+        return [lambdas.draw([answer.rows], folder, name, title, differences.WIDTH)]
     title = f"{task}: difference to plain gradients"
     return [differences.draw(answer.shown, folder, name, title)]
 

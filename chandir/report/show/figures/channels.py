@@ -17,10 +17,10 @@ from chandir.report.show.figures.style import (
     INK,
     Drawing,
     figure,
-    house,
     legend,
     looks,
     save,
+    twice,
 )
 
 # Each arm's summaries, as chandir.correlation writes them.
@@ -28,7 +28,7 @@ Arms = Mapping[str, Sequence[Mapping[str, Any]]]
 DIRECTIONS = ("output", "input")
 
 
-@house()
+@twice
 def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     """Figure 11: the correlation of two filters over their distance, mean of the trials."""
     fig, axes = figure(6.4, 2.8, columns=2, sharey=True)
@@ -58,7 +58,7 @@ def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     return _save(fig, folder, 11, "correlation over distance", caption, foot, whose)
 
 
-@house()
+@twice
 def histogram(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     """Figure 13: the distribution of the correlation over all pairs of filters."""
     fig, axes = figure(6.4, 2.8, columns=2, sharey=True)
@@ -87,7 +87,7 @@ def histogram(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     return _save(fig, folder, 13, "histogram of the correlation", caption, foot, whose)
 
 
-@house()
+@twice
 def scatter(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     """Figure 14: mean and deviation of fibers along the output channels, a colour per layer.
 

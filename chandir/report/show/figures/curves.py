@@ -13,7 +13,7 @@ import numpy as np
 from chandir.report.read.runs import Trial
 from chandir.report.show import words
 from chandir.report.show.figures.scores import footer
-from chandir.report.show.figures.style import Drawing, figure, house, legend, looks, save
+from chandir.report.show.figures.style import Drawing, figure, legend, looks, save, twice
 from chandir.report.show.rows import Row
 
 _MOST = 7
@@ -27,7 +27,7 @@ class Curve:
     trials: Sequence[Trial]
 
 
-@house()
+@twice
 def draw(
     panels: Mapping[str, Sequence[Curve]], folder: Path, name: str, title: str, caption: str,
     foot: str,

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chandir.report.show.figures.scores import footer
-from chandir.report.show.figures.style import INK, Drawing, figure, house, looks, save
+from chandir.report.show.figures.style import INK, Drawing, figure, looks, save, twice
 from chandir.report.show.rows import Row
 from chandir.report.show.words import score
 
 WIDTH = 4.6  # inches: it stands beside its table
 
 
-@house()
+@twice
 def draw(rows: Sequence[Row], folder: Path, name: str, title: str) -> Drawing:
     """Draw the difference of each arm to h0 with its 95 % interval.
 
@@ -44,9 +44,7 @@ def draw(rows: Sequence[Row], folder: Path, name: str, title: str) -> Drawing:
     axis.tick_params(axis="y", length=0)
     cell = others[0].cell
     unit = "points of " if cell.score.get("unit") == "%" else ""
-    axis.set_xlabel(
-        f"difference to plain gradients (h0), {unit}{score(cell.score['name'])}\n"
-        f"better is to the {'right' if cell.score['better'] == 'higher' else 'left'}"
-    )
+    way = "right" if cell.score["better"] == "higher" else "left"
+    axis.set_xlabel(f"difference to h0, {unit}{score(cell.score['name'])}\n(better: {way})")
     caption = "Differences of means with 95 % Welch intervals; filled where zero is outside."
     return save(fig, folder, name, title, caption, footer([row.cell for row in rows]))

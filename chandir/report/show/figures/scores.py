@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chandir.report.read.cells import Cell
-from chandir.report.show.figures.style import Drawing, Look, figure, house, looks, save
+from chandir.report.show.figures.style import Drawing, Look, figure, looks, save, twice
 from chandir.report.show.rows import Row, score_name
 from chandir.report.show.words import deviations
 from chandir.report.statistics import summarise
@@ -35,7 +35,7 @@ class Line:
     lost: Sequence[float] = ()
 
 
-@house()
+@twice
 def draw(
     panels: Mapping[str, Sequence[Line]], xlabel: str, folder: Path, name: str, title: str,
     foot: str,

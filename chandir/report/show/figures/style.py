@@ -6,7 +6,8 @@ import io
 import os
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -100,31 +101,32 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     return found
 
 
+@contextmanager
+def house() -> Iterator[None]:
+    """Draw in house style, whatever the user's own settings are."""
+    matplotlib = _matplotlib()
+    everything: dict[Any, Any] = {**matplotlib.rcParamsDefault, **RC}
+    with matplotlib.rc_context(everything):
+        yield
+
+
 _Draws = TypeVar("_Draws", bound="Callable[..., Drawing]")
 
 
-def house() -> Callable[[_Draws], _Draws]:
-    """Draw in house style, whatever the user's own settings are; decorates each ``draw``.
+def twice(draw: _Draws) -> _Draws:
+    """Draw in house style as asked, and once more narrow for a phone; decorates each ``draw``."""
 
-    It draws twice: as asked, and narrow for a phone.
-    """
+    @wraps(draw)
+    def both(*args: Any, **options: Any) -> Drawing:
+        with house():
+            wide = draw(*args, **options)
+            token = _narrow.set(True)
+            try:
+                return replace(wide, narrow=draw(*args, **options).svg)
+            finally:
+                _narrow.reset(token)
 
-    def decorate(draw: _Draws) -> _Draws:
-        @wraps(draw)
-        def both(*args: Any, **options: Any) -> Drawing:
-            matplotlib = _matplotlib()
-            everything: dict[Any, Any] = {**matplotlib.rcParamsDefault, **RC}
-            with matplotlib.rc_context(everything):
-                wide = draw(*args, **options)
-                token = _narrow.set(True)
-                try:
-                    return replace(wide, narrow=draw(*args, **options).svg)
-                finally:
-                    _narrow.reset(token)
-
-        return both  # type: ignore[return-value]
-
-    return decorate
+    return both  # type: ignore[return-value]
 
 
 def _matplotlib() -> Any:
@@ -160,7 +162,7 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid:
     fig = Figure(figsize=(min(width, NARROW), height * lines), layout=engine)
     if lines == 1:
         return fig, fig.subplots(rows, columns, squeeze=False, **grid)
-    shared = {key: bool(grid.get(key)) for key in ("sharex", "sharey")}
+    shared: dict[str, Any] = {key: bool(grid.get(key)) for key in ("sharex", "sharey")}
     found = fig.subplots(rows * lines, beside, squeeze=False, **shared)
     found = found.reshape(rows, lines * beside)
     for spare in found[:, columns:].flat:
