@@ -44,13 +44,9 @@ def test_an_interval_about_zero_is_no_difference_resolved_and_says_what_remains(
 def test_better_and_worse_are_told_by_the_scores_own_direction(tmp_path):
     arms(tmp_path / "a", 90.0, 92.0, 88.0)
     ((one,), _) = said(tmp_path / "a")
-    assert (
-        "h0_lambda was better than plain gradients: +2.00 points, 95 % interval [" in one.sentence
-    )
-    assert "Sobolev was worse" not in one.sentence, "a metric keeps its name"
-    assert "sobolev was worse than plain gradients: −2.00 points" in one.sentence.replace(
-        "Sobolev", "sobolev"
-    )
+    for text in ("h0_lambda was better than plain gradients: +2.00 points, 95 % interval [",
+                 "sobolev was worse than plain gradients: −2.00 points"):  # fmt: skip
+        assert text in one.sentence
     arms(tmp_path / "b", 90.0, 80.0, sd=1.0, score_spec=FID)
     ((one,), _) = said(tmp_path / "b")
     assert "h0_lambda was better than plain gradients: −10.00 in test FID" in one.sentence
