@@ -79,7 +79,6 @@ class Answer:
         place = f"{_setup(self.first)}; {sizes} trials of each arm"
         first, *rest = said
         text = f"On {self.first.cell.task} ({place}), {first}."
-        more = [f"{x[0].upper() if x.startswith('no ') else x[0]}{x[1:]}." for x in rest]
         # A sentence may begin with a metric, whose name stays as it is.
         more = [f"{x[0].upper() if x.startswith('no ') else x[0]}{x[1:]}." for x in rest]
         return " ".join([text, *more, *self._bounds(still)])
