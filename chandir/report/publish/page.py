@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,6 +116,7 @@ def render(content: Content, out: Path, links: bool = True) -> str:
         opened=opened,
         closed=closed,
         counted=counted,
+        unbroken=unbroken,
         control=answer.control,
         judged=lambda found: any(tone(verdict.value) != "none" for verdict in found),
         directions=overview.directions(parts),
@@ -155,6 +157,11 @@ def lead(trials: Sequence[Trial], rows: Sequence[Row]) -> str:
     tasks = list(dict.fromkeys(row.cell.task for row in rows))
     noun = "Task" if len(tasks) == 1 else "Tasks"
     ran = f"{counted(len(trials), 'trial')} of {counted(len(rows), 'cell')}: {parts}."
+    idle = sum(len(row.cell.complete) for row in rows if not row.cell.measures)
+    if idle:
+        ran += (
+            f" {counted(idle, 'trial')} at scale smoke or on synthetic data: no claim counts them."
+        )
     return f"{ran} {noun}: {', '.join(tasks) or 'none readable'}."
 
 
@@ -162,6 +169,12 @@ def tone(text: str) -> str:
     """Return the style of a verdict by its first words; "none" where there is nothing to judge."""
     found = [v for v in _TONES if text == v.value or text.startswith(f"{v.value}, ")]
     return _TONES[max(found, key=lambda v: len(v.value))] if found else "none"
+
+
+def unbroken(text: str) -> str:
+    """Keep an interval, and a number with what it counts, on one line."""
+    together = r"\[[^\]]*\]|\([^()]*\d\)|\d+ %"
+    return re.sub(together, lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def places(part: Part, settings: Sequence[Setting]) -> list[tuple[int, str]]:

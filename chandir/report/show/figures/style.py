@@ -188,6 +188,8 @@ def save(fig: Figure, folder: Path, name: str, title: str, caption: str, footer:
 
     `footer` is printed below the image, so that n and the deviations from the paper travel with it.
     """
+    if _narrow.get():
+        _wrap(fig)
     width, height = fig.get_size_inches()
     text = textwrap.fill(footer, int(width * 19))
     fig.set_size_inches(width, height + 0.13 * text.count("\n"))  # what is drawn keeps its room
@@ -202,6 +204,14 @@ def save(fig: Figure, folder: Path, name: str, title: str, caption: str, footer:
     fig.savefig(folder / f"{name}.png", dpi=200, facecolor="white")
     svg = (folder / f"{name}.svg").read_text(encoding="utf-8")
     return Drawing(name, title, caption, svg)
+
+
+def _wrap(fig: Figure) -> None:
+    """Break titles and labels that are wider than a narrow figure's axes."""
+    for axis in fig.axes:
+        title, label = axis.get_title(loc="left"), axis.get_xlabel()
+        axis.set_title("\n".join(textwrap.fill(line, 34) for line in title.split("\n")))
+        axis.set_xlabel("\n".join(textwrap.fill(line, 40) for line in label.split("\n")))
 
 
 def inline(drawing: Drawing, narrow: bool = False) -> str:
