@@ -103,6 +103,16 @@ def open_page(browser: Any, places: dict[str, Path]) -> Iterator[Any]:
     assert errors == [], "no error in the console, and nothing from a network"
 
 
+# The texts of a drawing that stand out of it to a side.
+CUT = """(svg) => {
+  const box = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll('text')].filter((text) => {
+    const own = text.getBoundingClientRect();
+    return own.left < box.left - 2 || own.right > box.right + 2;
+  }).map((text) => text.textContent);
+}"""
+
+
 def unfold(page: Any) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
 
@@ -240,6 +250,16 @@ def test_on_a_phone_panels_stack_and_letters_can_be_read(open_page):
           .filter((cell) => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth + 1)
           .length"""
     ) == 0  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["demo", "many", "own"])
+def test_no_letter_of_a_figure_is_cut(open_page, name):
+    for size in (DESK, PHONE):
+        page = open_page(name, size)
+        unfold(page)
+        for drawing in page.query_selector_all(".image svg"):
+            if drawing.is_visible():
+                assert drawing.evaluate(CUT) == []
 
 
 def test_a_table_that_scrolls_shows_it(open_page):

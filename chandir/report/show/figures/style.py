@@ -207,11 +207,20 @@ def save(fig: Figure, folder: Path, name: str, title: str, caption: str, footer:
 
 
 def _wrap(fig: Figure) -> None:
-    """Break titles and labels that are wider than a narrow figure's axes."""
+    """Break titles and labels that are wider than a narrow figure's axes, which are aligned."""
+    ticks = [tick.get_text() for axis in fig.axes for tick in axis.get_yticklabels()]
+    places = [place for axis in fig.axes if (place := axis.get_subplotspec())]
+    columns = max((place.get_gridspec().ncols for place in places), default=1)
+    room = (
+        72 * fig.get_size_inches()[0] / columns - 4.7 * max(5, 5, *map(len, ticks)) - 18
+    )  # points
     for axis in fig.axes:
-        title, label = axis.get_title(loc="left"), axis.get_xlabel()
-        axis.set_title("\n".join(textwrap.fill(line, 34) for line in title.split("\n")))
-        axis.set_xlabel("\n".join(textwrap.fill(line, 40) for line in label.split("\n")))
+        axis.set_title(_fill(axis.get_title(loc="left"), room / 5.9))
+        axis.set_xlabel(_fill(axis.get_xlabel(), room / 5))
+
+
+def _fill(text: str, width: float) -> str:
+    return "\n".join(textwrap.fill(line, max(12, int(width))) for line in text.split("\n"))
 
 
 def inline(drawing: Drawing, narrow: bool = False) -> str:
