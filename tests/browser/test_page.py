@@ -58,17 +58,24 @@ def smoke(runs: Path) -> None:
         fake_runs.arm(runs, one, [70.0, 83.0], scale="smoke", labels=("scale smoke",), epochs=2)
 
 
+class Places(dict[str, Path]):
+    """Each page, built when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __missing__(self, name: str) -> Path:
+        runs = self.root / name / "runs"
+        runs.mkdir(parents=True)
+        if name != "empty":
+            {"demo": demo, "many": many, "own": own, "smoke": smoke}[name](runs)
+        self[name] = report.build(runs, self.root / name / "out")
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    found = {}
-    for name in PAGES:
-        root = tmp_path_factory.mktemp(name)
-        (root / "runs").mkdir()
-        {"demo": demo, "many": many, "own": own, "smoke": smoke}.get(name, lambda _: None)(
-            root / "runs"
-        )
-        found[name] = report.build(root / "runs", root / "out")
-    return found
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    return Places(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +90,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, places: dict[str, Path]) -> Iterator[Any]:
+def open_page(browser: Any, places: Places) -> Iterator[Any]:
     """Open a page of `places`; what its console says of errors fails the test."""
     contexts, errors = [], []
 
