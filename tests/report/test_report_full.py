@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import subprocess
@@ -80,7 +81,7 @@ def test_it_renders_in_full(runs, tmp_path):
                      "table3-effects"}  # fmt: skip
     assert not (tmp_path / "out" / "figures" / "cifar10-scores.svg").exists(), "drawn above"
     assert "of 9" in page
-    text = re.sub(r"<[^>]+>", "", page)
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
     assert "4 not comparable (2 agree in direction, 2 open)" in text
     assert re.search(r"Of the paper's \d+ claims: \d+ reproduced", text)
     latex_compiles_and_fits(tmp_path / "out" / "tables", tmp_path)
