@@ -55,8 +55,9 @@ def _fill(
     from chandir.report.judge import artefacts as parts
     from chandir.report.judge import claims_file
     from chandir.report.publish import page, summary
+    from chandir.report.publish.exhibit import Exhibit
     from chandir.report.read import cells
-    from chandir.report.show import correlated, figures, overview, results, rows
+    from chandir.report.show import answer, correlated, figures, overview, results, rows
     from chandir.report.show import measured as apart_from_runs
 
     found = cells.cells(trials)
@@ -68,9 +69,7 @@ def _fill(
     _write(tables / "results.csv", results.to_csv(every))
     _write(tables / "results.tex", results.latex(every))
     exhibits = [
-        page.Exhibit(
-            part, _drawn(part.artefact.title, undrawn, figures.of_part, part, every, drawn)
-        )
+        Exhibit(part, _drawn(part.artefact.title, undrawn, figures.of_part, part, every, drawn))
         for part in pieces
     ]
     for exhibit in exhibits:
@@ -90,8 +89,16 @@ def _fill(
         page.Section(own, _drawn(own[0].cell.task, undrawn, figures.of_task, own, shown, drawn))
         for own in tasks
     ]
+    said = answer.answers(every, pieces)
+    answers = [
+        (one, _drawn(one.place, undrawn, figures.of_answer, one, drawn, f"answer-{i}")
+         if i <= answer.OPEN else [])
+        for i, one in enumerate(said, 1)
+    ]  # fmt: skip
     general = figures.general(drawn)
-    content = page.Content(trials, exhibits, sections, general, alike, figure1, speed, undrawn)
+    content = page.Content(
+        trials, exhibits, sections, general, alike, figure1, speed, answers, undrawn
+    )
     _write(place / "index.html", page.render(content, out, links))
 
 

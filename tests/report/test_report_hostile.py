@@ -17,7 +17,7 @@ import yaml
 from PIL import Image, PngImagePlugin
 
 from chandir import report
-from chandir.report.publish import archive, page, publication, whole
+from chandir.report.publish import archive, pictures, publication, whole
 from chandir.report.show import figures
 from tests import fake_runs
 
@@ -85,7 +85,7 @@ def test_of_a_picture_the_page_has_what_is_seen(tmp_path: Path) -> None:
     plain = png(tmp_path / "a.png", text="a secret")
     with open(plain, "ab") as file:
         file.write(b"and another one")
-    shown = page.picture_of(plain)
+    shown = pictures.picture_of(plain)
     assert shown is not None
     assert b"secret" not in shown
     assert b"another" not in shown

@@ -169,12 +169,35 @@ def test_what_is_missing_partial_or_reduced_is_said_and_never_judged(tmp_path):
         ("b", {"n": 7}, "7 of 25 trials; direction agrees"),
         ("c", {"scale": "short", "labels": ("scale short", "2 epochs")},
          "scale short; 2 epochs; direction agrees"),
-        ("d", {"source": "synthetic"}, "synthetic data; direction agrees"),
     ):  # fmt: skip
         digits(tmp_path / runs, "sobolev", 95.0, **options)
         digits(tmp_path / runs, "h0", 93.0, **options)
         found = answers(tmp_path / runs)
         assert (found.verdict, found.detail) == (Verdict.NOT_COMPARABLE, said)
+
+
+@pytest.mark.parametrize("options", [{"source": "synthetic"}, {"scale": "smoke"}])
+def test_what_measures_nothing_runs_no_claim_and_counts_in_none(tmp_path, options):
+    digits(tmp_path, "sobolev", 95.0, **options)
+    digits(tmp_path, "h0", 93.0, **options)
+    assert answers(tmp_path).verdict is Verdict.NOT_RUN
+    (part,) = [p for p in parts(artefacts(), cells(read(tmp_path))) if p.artefact.name == "digits"]
+    assert not part.ran
+    assert all(not sample for f in part.findings for sample in f.samples)
+
+
+def test_a_lone_arm_of_a_shortened_run_is_no_artefact(tmp_path):
+    def table2(values, **options):
+        fake_runs.arm(
+            tmp_path, arm("sobolev", "resnet56-sgd", task__batch_size=32), values, **options
+        )
+        found = parts(artefacts(), cells(read(tmp_path)))
+        return next(p for p in found if p.artefact.name == "table2-resnet56-sgd")
+
+    short = table2([55.0], labels=("3 epochs (paper: 240)",), epochs=3)
+    assert not short.ran
+    assert "sobolev, batch size 32: 0 of 25 trials" in short.missing
+    assert table2([93.0]).ran, "at its own settings it is a beginning"
 
 
 def test_what_was_planned_counts_and_not_what_was_added(tmp_path):

@@ -52,8 +52,12 @@ class Part:
 
     @property
     def ran(self) -> bool:
-        """Whether any of it has."""
-        return any(group.present for group in self.groups)
+        """Whether any of it has: two arms side by side, or one at the artefact's own settings.
+
+        A lone arm of a shortened run compares with nothing; it is among all results.
+        """
+        several = any(len(group.present) > 1 for group in self.groups)
+        return several or any(self._full(sample) for sample in self.samples)
 
     @cached_property
     def missing(self) -> list[str]:
@@ -63,7 +67,7 @@ class Part:
             for own, sample in zip(group.arms, group.samples, strict=True):
                 if own not in self.artefact.arms:  # a control, shown where it ran
                     continue
-                done = len(sample.values) if sample and _full(sample) else 0
+                done = len(sample.values) if sample and self._full(sample) else 0
                 if done < self.artefact.trials:
                     where = f", {group.name}" if group.name else ""
                     found.append(f"{own.name}{where}: {done} of {self.artefact.trials} trials")
@@ -71,8 +75,12 @@ class Part:
 
     @property
     def reduced(self) -> bool:
-        """Whether any of it ran at a smaller scale or on stand-in data."""
-        return not all(_full(sample) for sample in self.samples)
+        """Whether any of it ran at other settings than its own: shorter, on fewer or other data."""
+        return not all(self._full(sample) for sample in self.samples)
+
+    def _full(self, sample: Sample) -> bool:
+        """Whether its trials are those that the artefact's command runs."""
+        return not sample.outside(self.artefact.ours)
 
     @property
     def samples(self) -> list[Sample]:
@@ -105,12 +113,6 @@ def _groups(artefact: Artefact, cells: Sequence[Cell]) -> list[Group]:
                 arms, samples = [*arms, control], beside
         found.append(Group(place if several else "", tuple(arms), tuple(samples)))
     return found
-
-
-def _full(sample: Sample) -> bool:
-    """Whether its trials are those that the artefact's command runs, or a smaller scale's."""
-    config = sample.cell.config
-    return config["scale"]["name"] == "paper" and config["data"]["source"] == "real"
 
 
 def _place(own: Arm, rate: bool) -> str:

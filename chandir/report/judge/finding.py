@@ -148,16 +148,7 @@ def _deviations(claim: Claim, samples: Sequence[Sample | None]) -> tuple[str, ..
     for sample in samples:
         if sample is None:
             continue
-        config = sample.cell.config
-        labels = list(sample.cell.labels)
-        if claim.ours:  # what our own question asks for is no deviation from it
-            asked = {f"{key}=" for key, _ in sample.arm.where}
-            labels = [x for x in labels if "not in the paper" not in x
-                      and not any(x.startswith(key) for key in asked)]  # fmt: skip
-        if config["scale"]["name"] != "paper" and not any("scale" in x for x in labels):
-            labels.append(f"scale {config['scale']['name']}")
-        if config["data"]["source"] != "real" and not any("data" in x for x in labels):
-            labels.append(f"{config['data']['source']} data")
+        labels = list(sample.outside(claim.ours))
         n = len(sample.values)
         if n < claim.trials:
             labels.append(f"{n} of {claim.trials} trials")

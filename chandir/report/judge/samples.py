@@ -41,6 +41,22 @@ class Sample:
         """The complete planned trials."""
         return [trial for trial in self.cell.complete if trial.index < self.planned]
 
+    def outside(self, ours: bool = False) -> tuple[str, ...]:
+        """What keeps these runs from the protocol, but for how many there are.
+
+        `ours`: of our own question, from which what it asks for is no deviation.
+        """
+        labels = list(self.cell.labels)
+        if ours:
+            asked = tuple(f"{key}=" for key, _ in self.arm.where)
+            labels = [x for x in labels if "not in the paper" not in x and not x.startswith(asked)]
+        scale, source = self.cell.config["scale"]["name"], self.cell.config["data"]["source"]
+        if scale != "paper" and not any("scale" in x for x in labels):
+            labels.append(f"scale {scale}")
+        if source != "real" and not any("data" in x for x in labels):
+            labels.append(f"{source} data")
+        return tuple(labels)
+
     @property
     def diverged(self) -> set[int]:
         """The planned trials that diverged."""
@@ -53,8 +69,11 @@ class Sample:
 
 
 def matching(arm: Arm, cells: Iterable[Cell]) -> list[Cell]:
-    """The cells of an arm, whatever their scale, data and code."""
-    return [c for c in cells if all(_equal(c.flat.get(key), value) for key, value in arm.where)]
+    """The cells of an arm, whatever their scale and code, but those that measure nothing."""
+    return [
+        c for c in cells
+        if c.measures and all(_equal(c.flat.get(key), value) for key, value in arm.where)
+    ]  # fmt: skip
 
 
 def select(

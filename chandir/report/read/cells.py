@@ -98,6 +98,15 @@ class Cell:
         """The metric's settings as its file has them."""
         return (self.config.get("stated") or {}).get("metric") or BEFORE
 
+    @property
+    def measures(self) -> bool:
+        """Whether its numbers are of real data, at a scale that is meant to measure something.
+
+        A smoke run shows that the program runs; synthetic data that it runs without the real ones.
+        """
+        source, scale = self.config["data"]["source"], self.config["scale"]["name"]
+        return bool(source != "synthetic" and scale != "smoke")
+
     @cached_property
     def setting(self) -> Mapping[str, Any]:
         """What the config has to share for a comparison, as ``{dotted name: value}``."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from chandir.report.read import wording
 from chandir.report.read.cells import Cell
 from chandir.runfolder import origin
 
@@ -16,11 +18,13 @@ class Setting:
     """Cells that differ in the metric alone, the baseline first.
 
     Attributes:
-        name: What tells this setting from the others of its task.
+        name: What tells this setting from the others of its task, in the command's words.
+        title: The same as people say it.
         cells: Its cells.
     """
 
     name: str
+    title: str
     cells: tuple[Cell, ...]
 
     @property
@@ -76,8 +80,8 @@ def settings(found: Iterable[Cell]) -> list[Setting]:
             key = next(like, key)
         groups.setdefault(key, []).append(cell)
     named = [
-        Setting(name, tuple(sorted(group, key=_order)))
-        for group, name in zip(groups.values(), _names(list(groups.values())), strict=True)
+        Setting(name, title, tuple(sorted(group, key=_order)))
+        for group, (name, title) in zip(groups.values(), _names(list(groups.values())), strict=True)
     ]
     return sorted(named, key=lambda setting: (setting.task, _natural(setting)))
 
@@ -112,9 +116,12 @@ def _code(cell: Cell, shared: set[str]) -> str:
     return origin.digest(codes)
 
 
-def _names(groups: list[list[Cell]]) -> list[str]:
-    """Data set where there are several, model, optimizer, batch size, and what else differs."""
-    names = []
+def _names(groups: list[list[Cell]]) -> list[tuple[str, str]]:
+    """Data set where there are several, model, optimizer, batch size, and what else differs.
+
+    Each in the command's words and in people's; the latter leave out what follows from the rest.
+    """
+    named: list[tuple[str, str, str, str]] = []
     for group in groups:
         own = {**group[0].setting, **group[0].origin}
         like = [
@@ -124,11 +131,16 @@ def _names(groups: list[list[Cell]]) -> list[str]:
         ]
         apart = sorted(key for key in own if any(other.get(key) != own[key] for other in like))
         # A class is told by its choice's name, where that differs too.
-        named = {key.replace(".name", "._target_") for key in apart if key.endswith(".name")}
-        told = [key for key in apart if key not in named]
+        named_too = {key.replace(".name", "._target_") for key in apart if key.endswith(".name")}
+        told = [key for key in apart if key not in named_too]
+        task, short = _short(group[0])
         words = (f"{key} {'null' if own[key] is None else own[key]}" for key in told)
-        names.append(" · ".join([_short(group[0])[1], *words]))
-    return names
+        full = [wording.phrase(key, own[key]) for key in told]
+        few = [wording.phrase(key, own[key]) for key in told if not wording.implied(key)]
+        name = " · ".join([short, *words])
+        named.append((task, name, " · ".join([short, *few]), " · ".join([short, *full])))
+    brief = Counter((task, title) for task, _, title, _ in named)
+    return [(name, title if brief[task, title] == 1 else full) for task, name, title, full in named]
 
 
 def _short(cell: Cell) -> tuple[str, str]:

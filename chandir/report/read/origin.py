@@ -59,7 +59,7 @@ def warnings(settings: Sequence[Setting]) -> list[str]:
             found.append(f"{folder.name} holds {parts}: shown apart, never averaged.")
     for setting in settings:
         trials = [trial for cell in setting.cells for trial in cell.complete]
-        name = f"{setting.task} · {setting.name}"
+        name = f"{setting.task} · {setting.title}"
         if trials and (setting.baseline is None or not setting.baseline.complete):
             found.append(
                 f"{name}: no complete h0, so no differences; run the same command with metric=h0."

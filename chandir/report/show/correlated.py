@@ -30,7 +30,7 @@ def correlated(rows: Sequence[Row]) -> Sheet | None:
             continue
         over = {title: _numbers(found, path) for title, path in _COLUMNS.items()}
         every = {title: summarise(some) if some else None for title, some in over.items()}
-        setting = f"{row.cell.task}, {row.setting.name}"
+        setting = f"{row.cell.task}, {row.setting.title}"
         body.append((
             setting if setting != last else "", row.metric, str(len(found)),
             *(spread(one, 3) for one in every.values()),

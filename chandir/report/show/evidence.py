@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from chandir.report.judge.artefacts import Part
 from chandir.report.judge.finding import Finding
 from chandir.report.judge.influence import LEGEND
+from chandir.report.judge.rule import Verdict
 from chandir.report.judge.samples import Sample
 from chandir.report.show.rows import digits
 from chandir.report.show.sheet import Sheet, letters
-from chandir.report.show.words import DASH, interval, number, p_value, spread
+from chandir.report.show.words import DASH, bounded, interval, number, p_value, spread
 from chandir.report.show.words import deviations as deviating
 from chandir.report.statistics import (
     error_reduced,
@@ -33,9 +34,13 @@ def claims(part: Part, inline: bool = False) -> Sheet:
     Args:
         part: The artefact.
         inline: Whether a verdict's detail stands beside it, for the page, which says the method
-            once; else both are footnotes.
+            once and of claims without runs their number; else both are footnotes.
     """
     found = by_heading([f for f in part.findings if f.claim.kind != "level"])
+    if inline:
+        found = [
+            f for f in found if f.judgement.verdict not in (Verdict.NOT_RUN, Verdict.INCOMPLETE)
+        ]
     grouped = any(f.claim.heading for f in found)
     common = deviations(part)
     details = [
@@ -112,7 +117,9 @@ def arms(part: Part) -> Sheet:
                 "Arm": arm.name,
                 "Paper": number(paper, 2),
                 "Mean ± sd": spread(mine, d),
-                "95 % interval": interval(mine.interval if mine else None, d),
+                "95 % interval": interval(bounded(mine.interval, sample.cell.score), d)
+                if mine and sample
+                else DASH,
                 "Median, IQM": _robust(sample, d),
                 "Best epoch": number(best, d),
                 "Error cut": _cut(reduced, paper, published.get(group.arms[0]), sample),

@@ -50,9 +50,9 @@ def roll_up(parts: Sequence[Part]) -> Sheet:
     return Sheet(caption, tuple(titles[i] for i in keep), lines, (), tuple(values))
 
 
-def totals(parts: Sequence[Part]) -> dict[Verdict, int]:
-    """Count the verdicts on all of the paper's claims; levels are not among them."""
-    claims = [f for part in parts if not part.artefact.ours for f in part.findings]
+def totals(parts: Sequence[Part], ours: bool = False) -> dict[Verdict, int]:
+    """Count the verdicts on all of the paper's claims, or of our questions; levels not among."""
+    claims = [f for part in parts if part.artefact.ours is ours for f in part.findings]
     counts = Counter(f.judgement.verdict for f in claims if f.claim.kind != "level")
     return {verdict: counts[verdict] for verdict in Verdict if counts[verdict]}
 

@@ -13,8 +13,9 @@ from chandir.report.show.sheet import Sheet
 from chandir.report.show.words import deviations
 
 METHOD = (
-    "Intervals: 95 %, t for a mean, Welch for a difference. p: Welch, two-sided, not adjusted for "
-    "the number of comparisons. Best epoch: chosen on the test set, so optimistic."
+    "Intervals: 95 %, t for a mean, ending where its score's range does, Welch for a difference. "
+    "p: Welch, two-sided, not adjusted for the number of comparisons. Best epoch: chosen on the "
+    "test set, so optimistic."
 )
 
 _STATES = ("done", "diverged", "failed", "incomplete", "damaged")
@@ -66,13 +67,13 @@ def _table(rows: list[Row]) -> Sheet:
     body = []
     for i, row in enumerate(rows):
         own = [label for label in row.labels if label not in common]
-        name = row.setting.name if i == 0 or row.setting is not rows[i - 1].setting else ""
+        name = row.setting.title if i == 0 or row.setting is not rows[i - 1].setting else ""
         line = [*texts(row).values(), " ".join(marks[label] for label in own)]
         body.append([name] * several + line)
     header = (["Setting"] if several else []) + [*texts(first), "Labels"]
     if not marks:
         header, body = header[:-1], [line[:-1] for line in body]
-    what = first.cell.task if several else f"{first.cell.task} · {first.setting.name}"
+    what = first.cell.task if several else f"{first.cell.task} · {first.setting.title}"
     better = first.cell.score["better"]
     caption = f"{what}: {score_name(first.cell)}, {better} is better, at the last epoch"
     labels = deviations(common)

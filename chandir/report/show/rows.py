@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chandir.report.read.cells import Cell
 from chandir.report.read.comparisons import Setting, settings
-from chandir.report.show.words import interval, number, p_value, score, spread
+from chandir.report.show.words import bounded, interval, number, p_value, score, spread
 from chandir.report.statistics import Contrast, Summary, difference, error_reduced, summarise
 
 
@@ -81,7 +81,9 @@ def texts(row: Row) -> dict[str, str]:
         "Metric": row.metric,
         "Trials": _trials(row),
         "Mean ± sd": spread(row.last, d),
-        "95 % interval": interval(row.last.interval if row.last else None, d),
+        "95 % interval": interval(
+            bounded(row.last.interval, row.cell.score) if row.last else None, d
+        ),
         "Best epoch": number(row.best.mean if row.best else None, d),
         "Difference to h0": number(gain.value if gain else None, d, sign=True),
         "its 95 % interval": interval(gain.interval if gain else None, d, sign=True),
@@ -96,7 +98,7 @@ def brief(row: Row) -> dict[str, str]:
     means = [number(last.mean if last else None, d)]
     gains = [number(gain.value if gain else None, d, sign=True)]
     if last and last.interval:
-        means.append(interval(last.interval, d))
+        means.append(interval(_bounds(row), d))
     if gain and gain.interval:
         gains.append(interval(gain.interval, d, sign=True))
     return {
@@ -126,6 +128,10 @@ def numbers(row: Row) -> dict[str, float | None]:
 def digits(cell: Cell) -> int:
     """Return one decimal more than the smallest difference that counts has, at least two."""
     return max(2, 1 - math.floor(math.log10(cell.score.get("smallest") or 0.1)))
+
+
+def _bounds(row: Row) -> tuple[float, float] | None:
+    return bounded(row.last.interval if row.last else None, row.cell.score)
 
 
 def _trials(row: Row) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from chandir.report.statistics import Summary
 
@@ -32,6 +34,27 @@ def interval(interval: tuple[float, float] | None, digits: int, sign: bool = Fal
     if interval is None:
         return DASH
     return "[" + ", ".join(number(bound, digits, sign) for bound in interval) + "]"
+
+
+def bounded(
+    interval: tuple[float, float] | None, score: Mapping[str, Any]
+) -> tuple[float, float] | None:
+    """Return what of a mean's interval its score can reach: no accuracy lies beyond 100 %.
+
+    A mean is within its score's range whatever the interval, so that the part within covers it as
+    often as the whole.
+    """
+    if interval is None:
+        return None
+    low, high = interval
+    top = 100.0 if score.get("unit") == "%" else math.inf
+    bottom = 0.0 if score.get("unit") == "%" or "fid" in str(score["name"]) else -math.inf
+    return max(low, bottom), min(high, top)
+
+
+def counted(n: int, noun: str) -> str:
+    """Return "1 trial", "2 trials"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def p_value(value: float | None) -> str:

@@ -32,20 +32,32 @@ let home = null;
 for (const button of document.querySelectorAll("button.image")) {
   button.addEventListener("click", () => {
     home = button;
-    large.replaceChildren(button.firstElementChild);
+    large.replaceChildren(button.querySelector(".wide svg"));
     dialog.showModal();
   });
 }
-dialog.addEventListener("close", () => home.replaceChildren(large.firstElementChild));
+dialog.addEventListener("close", () => home.querySelector(".wide").append(large.firstElementChild));
 dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
 });
 
-// A link to something folded unfolds it.
+// A link to something folded unfolds it, and what lies around it; so does paper.
 const unfold = () => {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
   if (target) target.scrollIntoView();
 };
 addEventListener("hashchange", unfold);
+for (const link of document.querySelectorAll('a[href^="#"]')) {
+  link.addEventListener("click", () => link.hash === location.hash && unfold());
+}
 unfold();
+
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const fold of folded) fold.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const fold of folded) fold.open = false;
+});

@@ -7,12 +7,24 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from chandir.report.show.figures import curves, kernels, lambdas, scores
+from chandir.report.show.answer import Answer
+from chandir.report.show.figures import curves, differences, kernels, lambdas, scores
 from chandir.report.show.figures.artefacts import of_part
 from chandir.report.show.figures.style import Drawing
+from chandir.report.show.figures.worth import worth
 from chandir.report.show.rows import Row
 
-__all__ = ["general", "of_part", "of_task"]
+__all__ = ["general", "of_answer", "of_part", "of_task"]
+
+
+def of_answer(answer: Answer, folder: Path, name: str) -> list[Drawing]:
+    """Draw what a setting says: over λ where that was swept, else the difference of each arm."""
+    task = answer.first.cell.task
+    if lambdas.sweeps(answer.rows):
+        title = f"{task}: the score over λ"
+        return [lambdas.draw([answer.rows], folder, name, title, differences.WIDTH)]
+    title = f"{task}: difference to plain gradients"
+    return [differences.draw(answer.shown, folder, name, title)]
 
 
 def general(folder: Path) -> list[Drawing]:
@@ -27,7 +39,7 @@ def of_task(rows: Sequence[Row], shown: Collection[int], folder: Path) -> list[D
     """
     task = rows[0].cell.task
     panels = [list(group) for _, group in groupby(rows, key=lambda row: id(row.setting))]
-    panels = [panel for panel in panels if any(row.cell.complete for row in panel)]
+    panels = [panel for panel in panels if worth([row.cell.complete for row in panel])]
     panels = [panel for panel in panels if any(id(row.cell) not in shown for row in panel)]
     if not panels:
         return []

@@ -12,6 +12,7 @@ from chandir.report.show.figures import channels, curves, effects, histogram, la
 from chandir.report.show.figures.curves import Curve
 from chandir.report.show.figures.scores import Line, footer
 from chandir.report.show.figures.style import Drawing
+from chandir.report.show.figures.worth import worth
 from chandir.report.show.rows import Row, score_name
 from chandir.report.show.words import score
 
@@ -32,12 +33,12 @@ def of_part(part: Part, rows: Sequence[Row], folder: Path) -> list[Drawing]:
     if name == "fig11":
         return _channels(part, part.groups[0].present, folder)
     if name in ("fig4", "fig8", "fig9"):
-        return [_curves(part, folder)]
-    drawings = [*_effects(part, folder), _trials(part, folder)]
+        return _curves(part, folder)
+    drawings = [*_effects(part, folder), *_trials(part, folder)]
     if name == "fig5":
         drawings = [*_distribution(part, folder), *drawings]
     if name in ("fig7", "digits"):
-        drawings.append(_curves(part, folder))
+        drawings += _curves(part, folder)
     if name == "digits":
         group = part.groups[0]
         some = [group[name] for name in ("h0", "h0_mean", "sobolev", "sobolev, input")]
@@ -54,15 +55,20 @@ def _effects(part: Part, folder: Path) -> list[Drawing]:
     return [effects.draw(found, what, folder, f"{name}-effects", title, _foot(part.samples))]
 
 
-def _trials(part: Part, folder: Path) -> Drawing:
-    panels = {
-        group.name or part.artefact.title: [_line(sample) for sample in group.present]
-        for group in part.groups
-        if group.present
-    }
+def _panels(part: Part) -> list[Group]:
+    """The groups of which a figure shows something."""
+    return [group for group in part.groups if worth([s.values for s in group.present])]
+
+
+def _trials(part: Part, folder: Path) -> list[Drawing]:
+    groups = _panels(part)
+    panels = {g.name or part.artefact.title: [_line(s) for s in g.present] for g in groups}
+    if not panels:
+        return []
     xlabel = f"{score_name(part.samples[0].cell)}, last epoch"
     title = f"{part.artefact.title}: every trial"
-    return scores.draw(panels, xlabel, folder, part.artefact.name, title, _foot(part.samples))
+    foot = _foot([s for g in groups for s in g.present])
+    return [scores.draw(panels, xlabel, folder, part.artefact.name, title, foot)]
 
 
 def _line(sample: Sample) -> Line:
@@ -70,14 +76,17 @@ def _line(sample: Sample) -> Line:
     return Line(sample.arm.name, sample.arm.name.split(",")[0], [*sample.values.values()], lost)
 
 
-def _curves(part: Part, folder: Path) -> Drawing:
+def _curves(part: Part, folder: Path) -> list[Drawing]:
+    groups = _panels(part)
     panels = {
-        group.name: [Curve(sample.arm.name, sample.trials) for sample in _lines(part, group)]
-        for group in part.groups
-        if group.present
+        g.name: [Curve(sample.arm.name, sample.trials) for sample in _lines(part, g)]
+        for g in groups
     }
+    if not panels:
+        return []
     name, title = f"{part.artefact.name}-curves", part.artefact.title
-    return curves.draw(panels, folder, name, title, "", _foot(part.samples))
+    foot = _foot([s for g in groups for s in g.present])
+    return [curves.draw(panels, folder, name, title, "", foot)]
 
 
 def _lines(part: Part, group: Group) -> list[Sample]:
@@ -115,13 +124,16 @@ def _channels(part: Part, samples: Sequence[Sample], folder: Path) -> list[Drawi
         for sample in samples
     }
     arms = {name: found for name, found in arms.items() if found}
-    if not arms:
+    if not worth(arms.values()):
         return []
     whose = "" if part.artefact.name == "fig11" else part.artefact.name
-    foot = _foot(samples)
-    return [draw(arms, folder, foot, whose) for draw in
-            (channels.distance, channels.histogram, channels.scatter)]  # fmt: skip
+    foot, one = _foot(samples), _foot(samples, alone=True)
+    return [
+        channels.distance(arms, folder, foot, whose),
+        channels.histogram(arms, folder, foot, whose),
+        channels.scatter(arms, folder, one, whose),
+    ]
 
 
-def _foot(samples: Sequence[Sample]) -> str:
-    return footer([sample.cell for sample in samples], samples[0].planned)
+def _foot(samples: Sequence[Sample], alone: bool = False) -> str:
+    return footer([sample.cell for sample in samples], samples[0].planned, alone)

@@ -17,10 +17,10 @@ from chandir.report.show.figures.style import (
     INK,
     Drawing,
     figure,
-    house,
     legend,
     looks,
     save,
+    twice,
 )
 
 # Each arm's summaries, as chandir.correlation writes them.
@@ -28,7 +28,7 @@ Arms = Mapping[str, Sequence[Mapping[str, Any]]]
 DIRECTIONS = ("output", "input")
 
 
-@house()
+@twice
 def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     """Figure 11: the correlation of two filters over their distance, mean of the trials."""
     fig, axes = figure(6.4, 2.8, columns=2, sharey=True)
@@ -58,7 +58,7 @@ def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     return _save(fig, folder, 11, "correlation over distance", caption, foot, whose)
 
 
-@house()
+@twice
 def histogram(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     """Figure 13: the distribution of the correlation over all pairs of filters."""
     fig, axes = figure(6.4, 2.8, columns=2, sharey=True)
@@ -87,27 +87,31 @@ def histogram(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     return _save(fig, folder, 13, "histogram of the correlation", caption, foot, whose)
 
 
-@house()
+@twice
 def scatter(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
-    """Figure 14: mean and deviation of fibers along the output channels, a colour per layer."""
+    """Figure 14: mean and deviation of fibers along the output channels, a colour per layer.
+
+    `foot` is of one trial of each arm, whose fibers are drawn.
+    """
     fig, axes = figure(6.4, 2.6, columns=len(arms), sharex=True, sharey=True)
     for axis, (name, found) in zip(axes[0], arms.items(), strict=True):
         layers = [layer["output"] for layer in found[0]["layers"] if layer["output"]]
         for i, layer in enumerate(layers):
             axis.plot(
-                layer["fiber_means"], layer["fiber_deviations"], ".", ms=2.5, mew=0, alpha=0.7,
+                layer["fiber_means"], layer["fiber_deviations"], "o", ms=4, mew=0, alpha=0.45,
                 color=COLOURS[i % len(COLOURS)], rasterized=True,
             )  # fmt: skip
         scaling = [_float(layer["scaling"]) for layer in layers]
         axis.set_title(f"{name}:\n{np.nanmean(scaling):+.2f}")
         axis.set_xlabel("mean of a fiber")
-    axes[0][0].set_ylabel("its deviation")
+    axes[0][0].set_ylabel("its standard deviation")
     caption = (
-        "Fibers of the first trial's convolutions, a colour per layer. Above each panel: the "
-        "correlation of |mean| and deviation, averaged over layers; if scalings made the means "
-        "large, it would be clearly positive."
+        "A point is a fiber, the weights of one filter position over the output channels: its mean "
+        "and its standard deviation. The convolutions of one trial of each arm, a colour per "
+        "layer. Above each panel: the correlation of |mean| and standard deviation, averaged over "
+        "layers; if scalings made the means large, it would be clearly positive."
     )
-    return _save(fig, folder, 14, "mean and deviation of output channels", caption, foot, whose)
+    return _save(fig, folder, 14, "mean and spread of output channels", caption, foot, whose)
 
 
 def _save(

@@ -13,7 +13,7 @@ import numpy as np
 from chandir.report.read.runs import Trial
 from chandir.report.show import words
 from chandir.report.show.figures.scores import footer
-from chandir.report.show.figures.style import Drawing, figure, house, legend, looks, save
+from chandir.report.show.figures.style import Drawing, figure, legend, looks, save, twice
 from chandir.report.show.rows import Row
 
 _MOST = 7
@@ -27,7 +27,7 @@ class Curve:
     trials: Sequence[Trial]
 
 
-@house()
+@twice
 def draw(
     panels: Mapping[str, Sequence[Curve]], folder: Path, name: str, title: str, caption: str,
     foot: str,
@@ -79,10 +79,10 @@ def of_rows(rows: Sequence[Row], folder: Path, name: str) -> Drawing:
     """Draw the cells of one setting, at least one of them with a complete trial."""
     rows = [row for row in rows if row.cell.complete]
     shown = rows if len(rows) <= _MOST else [row for row in rows if _plain(row)][:_MOST] or rows[:1]
-    caption = f"{rows[0].setting.name}."
+    caption = f"{rows[0].setting.title}."
     if len(shown) < len(rows):
         caption += f" {len(rows) - len(shown)} other cells of this setting are not drawn."
-    panels = {rows[0].setting.name: [Curve(row.metric, row.cell.complete) for row in shown]}
+    panels = {rows[0].setting.title: [Curve(row.metric, row.cell.complete) for row in shown]}
     title = f"{rows[0].cell.task}: scores over epochs"
     return draw(panels, folder, name, title, caption, footer([row.cell for row in shown]))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from chandir.report.judge.finding import Finding
 from chandir.report.show.evidence import by_heading
-from chandir.report.show.figures.style import INK, Drawing, Look, figure, house, looks, save
+from chandir.report.show.figures.style import INK, Drawing, Look, figure, looks, save, twice
 
 WIDER = 6  # times the usual panel's range, from where one panel would flatten the others
 
@@ -24,7 +24,7 @@ def drawable(findings: Sequence[Finding]) -> list[Finding]:
     return by_heading([f for f in gains if f.contrast and f.contrast.at(f.level)])
 
 
-@house()
+@twice
 def draw(
     findings: Sequence[Finding], what: str, folder: Path, name: str, title: str, foot: str
 ) -> Drawing:

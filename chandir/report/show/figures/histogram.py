@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from chandir.report.judge.samples import Sample
-from chandir.report.show.figures.style import Drawing, figure, house, legend, looks, save
+from chandir.report.show.figures.style import Drawing, figure, legend, looks, save, twice
 
 
-@house()
+@twice
 def draw(
     samples: Sequence[Sample], xlabel: str, folder: Path, name: str, title: str, foot: str
 ) -> Drawing:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chandir.report.show.figures.style import COLOURS, INK, Drawing, figure, house, save
+from chandir.report.show.figures.style import COLOURS, INK, Drawing, figure, save, twice
 
 
 def responses(n: int, lam: float = 1.0) -> dict[str, np.ndarray]:
@@ -27,7 +27,7 @@ def kernels(n: int, lam: float = 1.0) -> dict[str, np.ndarray]:
     return {name: np.fft.ifft(gain).real for name, gain in responses(n, lam).items()}
 
 
-@house()
+@twice
 def draw(folder: Path, n: int = 64) -> Drawing:
     """Draw both kernels at lambda = 1, centred, over the output channel.
 

@@ -15,10 +15,10 @@ from chandir.report.show.figures.style import (
     Drawing,
     Look,
     figure,
-    house,
     legend,
     looks,
     save,
+    twice,
 )
 from chandir.report.show.rows import Row, score_name
 
@@ -65,8 +65,10 @@ def sweeps(rows: Sequence[Row]) -> list[Sweep]:
     return found
 
 
-@house()
-def draw(panels: Sequence[Sequence[Row]], folder: Path, name: str, title: str) -> Drawing:
+@twice
+def draw(
+    panels: Sequence[Sequence[Row]], folder: Path, name: str, title: str, width: float = 6.4
+) -> Drawing:
     """Draw the score over lambda, one panel per setting: trials, means and 95 % t-intervals.
 
     Args:
@@ -74,8 +76,9 @@ def draw(panels: Sequence[Sequence[Row]], folder: Path, name: str, title: str) -
         folder: Where the files go.
         name: The files' name.
         title: What the figure is called.
+        width: In inches.
     """
-    fig, axes = figure(6.4, 3.0, columns=len(panels))
+    fig, axes = figure(width, 3.0, columns=len(panels))
     names = [sweep.name for rows in panels for sweep in sweeps(rows)]
     palette = looks(names)
     for axis, rows in zip(axes[0], panels, strict=True):
@@ -112,7 +115,7 @@ def _panel(rows: Sequence[Row], panels: Sequence[Sequence[Row]]) -> str:
     """The data set if that tells the panels apart, else the setting."""
     data = [panel[0].cell.config["data"].get("name") for panel in panels]
     own = rows[0].cell.config["data"].get("name")
-    return str(own) if own and data.count(own) == 1 else textwrap.fill(rows[0].setting.name, 36)
+    return str(own) if own and data.count(own) == 1 else textwrap.fill(rows[0].setting.title, 36)
 
 
 def _name(metric: Mapping[str, Any], swept: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chandir.report.read.cells import Cell
-from chandir.report.show.figures.style import Drawing, Look, figure, house, looks, save
+from chandir.report.show.figures.style import Drawing, Look, figure, looks, save, twice
 from chandir.report.show.rows import Row, score_name
 from chandir.report.show.words import deviations
 from chandir.report.statistics import summarise
@@ -35,7 +35,7 @@ class Line:
     lost: Sequence[float] = ()
 
 
-@house()
+@twice
 def draw(
     panels: Mapping[str, Sequence[Line]], xlabel: str, folder: Path, name: str, title: str,
     foot: str,
@@ -75,7 +75,7 @@ def draw(
 def of_rows(rows: Sequence[Row], folder: Path, name: str) -> Drawing:
     """Draw all cells of one task, at least one of them with a complete trial."""
     panels = {
-        group[0].setting.name: [_of_row(row) for row in group]
+        group[0].setting.title: [_of_row(row) for row in group]
         for _, some in groupby(rows, key=lambda row: id(row.setting))
         for group in [list(some)]
     }
@@ -84,18 +84,22 @@ def of_rows(rows: Sequence[Row], folder: Path, name: str) -> Drawing:
     return draw(panels, xlabel, folder, name, title, footer([row.cell for row in rows]))
 
 
-def footer(cells: Sequence[Cell], planned: int | None = None) -> str:
+def footer(cells: Sequence[Cell], planned: int | None = None, alone: bool = False) -> str:
     """Return n and every deviation from the paper, to be printed under a figure of `cells`.
 
-    Of each cell the first `planned` trials are meant, or all.
+    Of each cell the first `planned` trials are meant, or all; of these the first `alone`.
     """
     trials = [
         [trial for trial in cell.complete if planned is None or trial.index < planned]
         for cell in cells
     ]
+    if alone:
+        trials = [some[:1] for some in trials]
     sizes = sorted({len(some) for some in trials if some})
     span = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     parts = [f"{span} trial{'s' * (sizes[-1] > 1)} per cell"]
+    if alone:
+        parts = ["the first trial of each cell"]
     diverged = sum(trial.status == "diverged" for some in trials for trial in some)
     if diverged:
         parts.append(f"{diverged} diverged, counted")

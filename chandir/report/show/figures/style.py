@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import wraps
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +24,8 @@ INK = "#1b1f24"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7a00")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<")
 MUTED = "#6e7781"
+NARROW = 4.1  # inches of a figure on a phone, where its letters have the size of the caption's
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
 _OWN = {"h0_lambda": 0, "sobolev": 1}  # the same colour in every figure
 
 RC: dict[str, Any] = {
@@ -65,12 +70,14 @@ class Drawing:
         title: What it shows.
         caption: How to read it, with n and every deviation from the paper.
         svg: The image.
+        narrow: The same for a phone: narrower, its panels one below the other.
     """
 
     name: str
     title: str
     caption: str
     svg: str
+    narrow: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,11 +103,30 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 @contextmanager
 def house() -> Iterator[None]:
-    """Draw in house style, whatever the user's own settings are; decorates each ``draw``."""
+    """Draw in house style, whatever the user's own settings are."""
     matplotlib = _matplotlib()
     everything: dict[Any, Any] = {**matplotlib.rcParamsDefault, **RC}
     with matplotlib.rc_context(everything):
         yield
+
+
+_Draws = TypeVar("_Draws", bound="Callable[..., Drawing]")
+
+
+def twice(draw: _Draws) -> _Draws:
+    """Draw in house style as asked, and once more narrow for a phone; decorates each ``draw``."""
+
+    @wraps(draw)
+    def both(*args: Any, **options: Any) -> Drawing:
+        with house():
+            wide = draw(*args, **options)
+            token = _narrow.set(True)
+            try:
+                return replace(wide, narrow=draw(*args, **options).svg)
+            finally:
+                _narrow.reset(token)
+
+    return both  # type: ignore[return-value]
 
 
 def _matplotlib() -> Any:
@@ -119,19 +145,41 @@ def _matplotlib() -> Any:
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> Any:
-    """Return a figure of `width` x `height` inches and its (rows, columns) axes."""
+    """Return a figure of `width` x `height` inches and its (rows, columns) axes.
+
+    A narrow one has the same axes in the same shape, those of a row one below the other.
+    """
+    import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    fig = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.09))
-    return fig, fig.subplots(rows, columns, squeeze=False, **grid)
+    engine = ConstrainedLayoutEngine(w_pad=0.09)
+    if not _narrow.get():
+        fig = Figure(figsize=(width, height), layout=engine)
+        return fig, fig.subplots(rows, columns, squeeze=False, **grid)
+    beside = 2 if columns > 2 else 1  # small panels, of which two can be read side by side
+    lines = -(-columns // beside)
+    fig = Figure(figsize=(min(width, NARROW), height * lines), layout=engine)
+    if lines == 1:
+        return fig, fig.subplots(rows, columns, squeeze=False, **grid)
+    shared: dict[str, Any] = {key: bool(grid.get(key)) for key in ("sharex", "sharey")}
+    found = fig.subplots(rows * lines, beside, squeeze=False, **shared)
+    found = found.reshape(rows, lines * beside)
+    for spare in found[:, columns:].flat:
+        spare.set_visible(False)
+    for axis in found[:, :columns].flat:
+        axis.tick_params(labelbottom=True)
+    return fig, np.asarray(found[:, :columns])
 
 
 def legend(fig: Figure, axes: Axes) -> None:
-    """Put one legend for all axes above them, where it hides no data: in one row or in two."""
+    """Put one legend for all axes above them, where it hides no data: in as few rows as fit."""
     handles, names = axes.get_legend_handles_labels()
-    characters = sum(len(name) + 8 for name in names)  # 8: a handle and its gaps
-    columns = len(names) if characters <= 15 * fig.get_size_inches()[0] else -(-len(names) // 2)
+    room = 15 * fig.get_size_inches()[0]
+    columns = len(names)
+    while columns > 1 and columns * (max(map(len, names)) + 8) > room:  # 8: a handle and its gaps
+        columns -= 1
+    columns = -(-len(names) // -(-len(names) // max(columns, 1))) if names else 1
     fig.legend(handles, names, loc="outside upper left", ncols=columns, handlelength=2.4)
 
 
@@ -140,10 +188,16 @@ def save(fig: Figure, folder: Path, name: str, title: str, caption: str, footer:
 
     `footer` is printed below the image, so that n and the deviations from the paper travel with it.
     """
+    if _narrow.get():
+        _wrap(fig)
     width, height = fig.get_size_inches()
     text = textwrap.fill(footer, int(width * 19))
     fig.set_size_inches(width, height + 0.13 * text.count("\n"))  # what is drawn keeps its room
     fig.supxlabel(text, x=0.01, ha="left", fontsize=7, color=MUTED)
+    if _narrow.get():
+        image = io.StringIO()
+        fig.savefig(image, format="svg", transparent=True, metadata={"Date": None})
+        return Drawing(name, title, caption, image.getvalue())
     folder.mkdir(parents=True, exist_ok=True)
     fig.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
     fig.set_layout_engine("none")  # keeps the layout: finding it again takes as long as drawing
@@ -152,14 +206,32 @@ def save(fig: Figure, folder: Path, name: str, title: str, caption: str, footer:
     return Drawing(name, title, caption, svg)
 
 
-def inline(drawing: Drawing) -> str:
+def _wrap(fig: Figure) -> None:
+    """Break titles and labels that are wider than a narrow figure's axes, which are aligned."""
+    ticks = [tick.get_text() for axis in fig.axes for tick in axis.get_yticklabels()]
+    places = [place for axis in fig.axes if (place := axis.get_subplotspec())]
+    columns = max((place.get_gridspec().ncols for place in places), default=1)
+    room = (
+        72 * fig.get_size_inches()[0] / columns - 4.7 * max(5, 5, *map(len, ticks)) - 18
+    )  # points
+    for axis in fig.axes:
+        axis.set_title(_fill(axis.get_title(loc="left"), room / 5.9))
+        axis.set_xlabel(_fill(axis.get_xlabel(), room / 5))
+
+
+def _fill(text: str, width: float) -> str:
+    return "\n".join(textwrap.fill(line, max(12, int(width))) for line in text.split("\n"))
+
+
+def inline(drawing: Drawing, narrow: bool = False) -> str:
     """Return the SVG for a page: own ids, the page's width, and colours that the page may change.
 
     Each colour becomes ``var(--fig-<hex>, #<hex>)``, so that a dark page can lighten it.
     """
-    svg = drawing.svg[drawing.svg.index("<svg") :]
+    svg = drawing.narrow if narrow else drawing.svg
+    svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    prefix = f"{drawing.name}-"
+    prefix = f"{drawing.name}-{'narrow-' * narrow}"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'href="#', f'href="#{prefix}', svg)
     svg = svg.replace("url(#", f"url(#{prefix}")
