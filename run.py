@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 try:
@@ -61,11 +62,22 @@ def command_line(arguments: list[str]) -> int:
     except UserError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
-    status = sweep.execute(jobs, arguments)
+    status = sweep.execute(jobs, arguments, compared)
     config = jobs[0].resolved.config
     if len(jobs) > 1 and config.paths.page is not None and not config.plan and status in (0, 1):
         write_page(Path(config.paths.results), Path(config.paths.page))
     return status
+
+
+def compared(folders: Iterable[Path]) -> Mapping[Path, tuple[str, str, str]]:
+    """Means and differences of complete trials as the page has them; none where that fails."""
+    try:
+        from chandir.report.show import terminal
+
+        return terminal.compared(folders)
+    except Exception as error:
+        print(f"no differences ({type(error).__name__}: {error})", file=sys.stderr)
+        return {}
 
 
 def write_page(results: Path, page: Path) -> None:

@@ -28,7 +28,8 @@ from chandir.harness.base.output import outlast
 from chandir.harness.config.schema import Config
 from chandir.harness.durable import claim, provenance
 from chandir.harness.durable.provenance import machines
-from chandir.harness.sweep.summary import aligned, unlike
+from chandir.harness.sweep.summary import unlike
+from chandir.harness.sweep.table import aligned
 from chandir.harness.trial import origins
 from chandir.harness.trial.origins import Origin
 from chandir.runfolder import find, log, origin

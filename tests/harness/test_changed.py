@@ -116,11 +116,11 @@ def test_the_process_that_runs_it_looks_for_itself(tmp_path: Path) -> None:
     folder = trained(tmp_path, other_code)
     for choice in ("refuse", "continue"):
         planned = job(tmp_path, SHORT, f"on_change={choice}")
-        assert run(planned.resolved, folder, bar=False)["totals"]["seconds"] == 12345
+        assert run(planned.resolved, folder)["totals"]["seconds"] == 12345
     planned = job(tmp_path, SHORT, "on_change=restart")
-    assert run(planned.resolved, folder, bar=False)["totals"]["seconds"] != 12345
+    assert run(planned.resolved, folder)["totals"]["seconds"] != 12345
     edited(folder, lambda record: None)
-    assert run(planned.resolved, folder, bar=False)["totals"]["seconds"] == 12345
+    assert run(planned.resolved, folder)["totals"]["seconds"] == 12345
 
 
 def test_its_result_stays_until_the_new_run_begins(
@@ -151,7 +151,7 @@ def test_a_kill_leaves_the_old_result_with_its_record_or_none(
 
         def again(count: int = count) -> None:
             die_before(count)
-            run(planned.resolved, planned.folder, bar=False)
+            run(planned.resolved, planned.folder)
 
         status = ended(forked(again))
         record = json.loads((folder / "provenance.json").read_text())
@@ -179,7 +179,7 @@ def test_what_it_left_to_continue_from_is_not_continued(
     def trial() -> None:
         remove = os.unlink
         os.unlink = lambda path, **of: None if "checkpoint" in str(path) else remove(path, **of)  # type: ignore[assignment]
-        run(job(tmp_path, SHORT, "checkpoint.seconds=0").resolved, folder, bar=False)
+        run(job(tmp_path, SHORT, "checkpoint.seconds=0").resolved, folder)
 
     folder = job(tmp_path, SHORT).folder
     assert ended(forked(trial)) == 0

@@ -127,7 +127,7 @@ def test_long_and_odd_folder_names(tmp_path: Path, undisturbed: dict[str, Any]) 
     odd = tmp_path / "ein Pfad, mit = ünï[0] {braces} $HOME" / ("long" * 50)
     (planned,) = jobs((*COMMON, SHORT, f"paths.results='{odd}'"))
     assert odd in planned.folder.parents
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     assert numbers(planned.folder) == undisturbed
 
 
