@@ -14,9 +14,11 @@ interrupted ones continued, so the same command, typed again, finishes what is l
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 try:
@@ -25,6 +27,7 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: run make setup once, then source .venv/bin/activate")
 
+import chandir
 from chandir.harness.base import environment
 from chandir.harness.base.output import outlast
 
@@ -52,7 +55,11 @@ def command_line(arguments: list[str]) -> int:
         except UserError as error:
             print(f"refused: {error}", file=sys.stderr)
             return 2
-        answer()
+        if questions.version(arguments):
+            print(f"chandir {chandir.__version__}, torch {version('torch')}, "
+                  f"Hydra {version('hydra-core')}, Python {platform.python_version()}")  # fmt: skip
+        else:
+            answer()
         return 0
 
     # As typed, for the record of every trial, in whatever process it runs.
