@@ -89,4 +89,4 @@ def test_what_the_parent_knows_it_keeps(tmp_path: Path) -> None:
     assert text.splitlines()[:2] == ["cell  done  failed", "h0     0/3       2"]
     assert f"failed: {made[0].folder}: PermissionError: error.txt (told above)" in text
     assert f"failed: {made[1].folder}: OSError: no space (told above)" in text
-    assert "1 of 3 trials are not finished" in text
+    assert "1 of 3 trials is not finished" in text

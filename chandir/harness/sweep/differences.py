@@ -41,13 +41,10 @@ class Differences:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.cells: dict[Path, dict[str, Any]] = {}
-        self.settings: dict[Path, str] = {}  # all but the metric, as text
         for job in jobs:
             if job.folder.parent not in self.cells:
                 plain = cell.scientific(job.resolved)
                 self.cells[job.folder.parent] = dict(_flat(plain))
-                rest = {key: value for key, value in plain.items() if key != "metric"}
-                self.settings[job.folder.parent] = json.dumps(rest, sort_keys=True)
         self.keys = _apart(list(self.cells.values()))
 
     @property
@@ -80,13 +77,6 @@ class Differences:
         ]
         words = [(NAMED[key][0], _text(first[key])) for key in shared]
         return ", ".join(f"batch {text}" if title == "batch" else text for title, text in words)
-
-    def baseline(self, home: Path) -> Path | None:
-        """The cell of the plain gradient that a cell is compared with; None: of itself too."""
-        if self.cells[home].get("metric.name") == "h0":
-            return None
-        like = (other for other, text in self.settings.items() if text == self.settings[home])
-        return next((o for o in like if self.cells[o].get("metric.name") == "h0"), None)
 
     def planned(self, jobs: Sequence[Job]) -> list[Planned]:
         """Trials by their short names, for a display."""

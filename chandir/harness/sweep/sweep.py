@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from chandir.harness.base import signals
+from chandir.harness.base import output, signals
 from chandir.harness.base.errors import UserError
 from chandir.harness.base.words import many
 from chandir.harness.command import launchers
@@ -113,6 +113,8 @@ def execute(planned: list[Job], arguments: list[str], compare: Compare | None = 
         print(summary.text(Complete(planned, here)))
         raise
     after = Complete(planned, here)
+    if output.watched() and pending and sweep:
+        print()
     print(summary.text(after, compare))
     return 0 if not after.pending else 1
 

@@ -53,7 +53,9 @@ def table(cells: Sequence[Cell], names: Differences, compare: Compare | None) ->
         lines.append((word, *(row[key] for key in shown)))
         for other, results in entry.others.items():
             apart = _numbers(entry, results, {})
-            lines.append((cut(f"  {other}", room), *(output.spelt(apart[key]) for key in shown)))
+            lines.append(
+                (cut(f"  with {other}", room), *(output.spelt(apart[key]) for key in shown))
+            )
     found = aligned(lines, left=(0,)).split("\n")
     if any("diverged" in shown and row["diverged"] for row in body) and compared:
         found.append(output.spelt(WORST))

@@ -132,7 +132,8 @@ Parts = list[tuple[str, str]]  # texts and their styles
 def _line(parts: Parts, width: int) -> Text:
     text = Text(no_wrap=True, overflow="crop", end="\n")
     for part, style in parts:
-        text.append(output.spelt(part), style)
+        safe = "".join(each if each.isprintable() else " " for each in part)
+        text.append(output.spelt(safe), style)
     text.truncate(width)
     return text
 

@@ -80,9 +80,14 @@ class Standing:
     paces: dict[Hashable, tuple[float, float]] = field(default_factory=dict)  # seconds, epochs
 
     @classmethod
-    def of(cls, planned: Sequence[Planned], before: int = 0) -> Standing:
+    def of(
+        cls,
+        planned: Sequence[Planned],
+        before: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Standing:
         """Before anything has run."""
-        return cls({each.folder: each for each in planned}, before)
+        return cls({each.folder: each for each in planned}, before, clock)
 
     def hear(self, told: news.News) -> None:
         """Take in what is told."""
