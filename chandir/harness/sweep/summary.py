@@ -95,7 +95,7 @@ def text(complete: Complete, compare: Compare | None = None) -> str:
         lines.append(f"{of} not finished: the same command continues")
     if len(jobs) > 1 and any(entry.results for entry in every):
         lines.append(f"run folders: {_common([entry.home for entry in every])}")
-    return "\n".join(fitted(line) for line in lines if line)
+    return "\n".join(line if line[:4].isspace() else fitted(line) for line in lines if line)
 
 
 def fitted(line: str) -> str:

@@ -91,7 +91,9 @@ def _numbers(
 
 def _title(key: str, cells: Sequence[Cell]) -> str:
     if key != "score":
-        return {"gain": "minus h0", "interval": "95 % interval", "minutes": "a trial"}.get(key, key)
+        return {"gain": "minus h0", "interval": "95 % interval", "minutes": "per trial"}.get(
+            key, key
+        )
     finals = [final for entry in cells for final in entry.results.values()]
     names = {str(final["score"]["name"]).replace("_", " ") for final in finals}
     return f"{names.pop()} ± sd" if len(names) == 1 else "score ± sd"

@@ -5,7 +5,6 @@ Lines: what ended, and once a minute how far it is. The live display is in `live
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,11 +34,10 @@ def shown(planned: Sequence[Planned], before: int = 0, lines: bool = False) -> I
         before: trials of the command line that are complete already.
         lines: whether to print lines even on a terminal.
     """
-    standing, lock = Standing.of(planned, before), threading.Lock()
+    standing = Standing.of(planned, before)
 
     def hear_by(face: Face, told: news.News) -> None:
-        with lock:
-            standing.hear(told)
+        standing.hear(told)
         face.show(told, standing)
 
     if lines or not output.interactive():

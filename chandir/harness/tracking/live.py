@@ -19,7 +19,6 @@ from rich.text import Text
 from chandir.harness.base import output
 from chandir.harness.base.words import cut, duration, many
 from chandir.harness.tracking import news
-from chandir.harness.tracking.display import ending
 from chandir.harness.tracking.standing import Running, Standing
 
 PER_SECOND = 4  # times that it is drawn
@@ -77,19 +76,18 @@ class Live:
         if isinstance(told, news.Said):
             self._above(Text(output.spelt(told.text), "yellow" if told.error else ""))
         elif isinstance(told, news.Ended) and (told.why or standing.total > 1):
-            # In columns; a failure, whose reason is long, in a sentence.
-            widest = max(map(len, (each.name for each in standing.planned.values())))
-            widest = min(widest, int(self.console.width * NAME))
-            line = ending(told, standing)
-            if not told.why:
-                name = cut(standing.planned[told.trial].name, widest)
-                took = duration(told.seconds) if told.seconds else ""
-                line = (
-                    f"{told.how:<{len(news.DIVERGED)}}  {name:<{widest}}  {told.score:>10}  {took}"
-                )
-            text = Text(output.spelt(line))
+            text = Text(output.spelt(self._row(told)))
             text.stylize(STYLES.get(told.how, "yellow"), 0, len(told.how))
             self._above(Text(f"{told.trace}") + text if told.trace else text)
+
+    def _row(self, told: news.Ended) -> str:
+        """How a trial ended, in columns."""
+        most = int(self.console.width * NAME)
+        widest = min(most, max(len(each.name) for each in self.standing.planned.values()))
+        name = cut(self.standing.planned[told.trial].name, widest)
+        took = duration(told.seconds) if told.seconds else ""
+        what = told.why or f"{told.score:>10}  {took}"
+        return f"{told.how:<{len(news.DIVERGED)}}  {name:<{widest}}  {what}".rstrip()
 
     def _above(self, text: Text) -> None:
         self.console.print(text, overflow="fold")
@@ -102,7 +100,9 @@ class _Drawn:
         self.standing = standing
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from drawn(self.standing, options.max_width, console.size.height)
+        with self.standing.lock:
+            lines = drawn(self.standing, options.max_width, console.size.height)
+        yield from lines
 
 
 def drawn(standing: Standing, width: int, height: int) -> list[Text]:
@@ -120,6 +120,8 @@ def drawn(standing: Standing, width: int, height: int) -> list[Text]:
     else:
         shown = running[: max(1, height - 4)]
         lines = list(_table(shown, standing, width))
+        if not running and not standing.ended:
+            lines.append([("processes start, and load torch", "dim")])
         if rest := len(running) - len(shown):
             lines.append([(f"and {rest} more", "dim")])
         lines.append(_overall(standing, width))

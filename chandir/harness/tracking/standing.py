@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from chandir.harness.tracking import news
 
@@ -70,6 +72,7 @@ class Standing:
         planned: the trials to be run, by folder.
         before: trials that were complete already.
         clock: seconds.
+        lock: held while news are taken in; whoever reads from another thread holds it too.
     """
 
     planned: dict[Path, Planned]
@@ -78,6 +81,7 @@ class Standing:
     running: dict[Path, Running] = field(default_factory=dict)
     ended: dict[Path, str] = field(default_factory=dict)  # how
     paces: dict[Hashable, tuple[float, float]] = field(default_factory=dict)  # seconds, epochs
+    lock: Any = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
     def of(
@@ -91,8 +95,11 @@ class Standing:
 
     def hear(self, told: news.News) -> None:
         """Take in what is told."""
-        if isinstance(told, news.Said):
-            return
+        if not isinstance(told, news.Said):
+            with self.lock:
+                self._take(told)
+
+    def _take(self, told: news.Started | news.Stepped | news.Epoch | news.Ended) -> None:
         planned = self.planned.setdefault(
             told.trial, Planned(told.trial, f"{told.trial.parent.name}/{told.trial.name}", 1)
         )
