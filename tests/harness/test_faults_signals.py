@@ -138,7 +138,7 @@ def test_ctrl_c_once_saves_and_sums_up(tmp_path: Path, sweep: tuple[str, ...]) -
     status, shown = ctrl_c(tmp_path, 1, ENDLESS, NEVER, *sweep)
     assert status == 128 + signal.SIGINT, shown
     assert "SIGINT received" in shown
-    assert "planned" in shown
+    assert "not finished: the same command continues" in shown
     assert "Traceback" not in shown
     began = {path.parent for path in tmp_path.glob("*/*/*/log.jsonl")}
     assert began

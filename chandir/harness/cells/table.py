@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from chandir.harness.base import folders
-from chandir.harness.base.errors import UserError
 from chandir.harness.command.options import default, stated
 from chandir.harness.config.schema import Config, Row, Task
 from chandir.harness.parts import classes
@@ -25,11 +23,7 @@ def every(row: Row, epochs: int) -> int:
 
 
 def table_row(config: Config) -> tuple[Row, list[str]]:
-    """Table 1's row, or the nearest one with a note on what was chosen instead.
-
-    Raises:
-        UserError: for an optimizer of a user's own, whose rate nothing tells.
-    """
+    """Table 1's row, or the nearest one with a note on what was chosen instead."""
     task, name, model = config.task, config.optimizer.name, config.model.name
     rows = {(row.optimizer, row.model): row for row in task.table1}
     if (name, model) in rows:
@@ -45,14 +39,6 @@ def table_row(config: Config) -> tuple[Row, list[str]]:
     if name != base.optimizer:
         # A GAN's two rates stay: SPADE's own Adam has the paper's.
         usual = stated("optimizer", name).get("usual_lr")
-        file = folders.options()["optimizer", name]
-        ours = file.is_relative_to(folders.CONF)
-        if usual is None and not ours and config.optimizer.lr is None and base.lr is not None:
-            raise UserError(
-                f"optimizer={name}: {where} has no learning rate for it, and that of "
-                f"{base.optimizer} may be far off: expected usual_lr in {file}; add it there, or "
-                "set optimizer.lr"
-            )
         lr = usual if usual is not None and base.lr is not None else base.lr
         base = base.model_copy(update={"optimizer": name, "lr": lr})
         rate = f"{lr:g}" if lr is not None else f"{base.lr_g:g} and {base.lr_d:g}"

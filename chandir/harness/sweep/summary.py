@@ -91,7 +91,8 @@ def text(complete: Complete, compare: Compare | None = None) -> str:
     lines += _tracebacks([folder for entry in every for folder in entry.failed])
     waiting = sum(entry.planned - entry.done - len(entry.failed) for entry in every)
     if waiting:
-        of = f"{waiting} of {many(len(jobs), 'trial')} {'is' if waiting == 1 else 'are'}"
+        are = f"{waiting} of {many(len(jobs), 'trial')} {'is' if waiting == 1 else 'are'}"
+        of = "the trial is" if len(jobs) == 1 else are
         lines.append(f"{of} not finished: the same command continues")
     if len(jobs) > 1 and any(entry.results for entry in every):
         lines.append(f"run folders: {_common([entry.home for entry in every])}")

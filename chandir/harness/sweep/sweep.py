@@ -132,8 +132,8 @@ def _tell(before: Complete) -> None:
     """What is complete, and what becomes of it."""
     stand = len(before.jobs) - len(before.pending)
     if stand:
-        were = "was" if stand == 1 else "were"
-        print(f"{stand} of {many(len(before.jobs), 'trial')} {were} complete already")
+        were = f"{stand} of {many(len(before.jobs), 'trial')} {'was' if stand == 1 else 'were'}"
+        print(f"{'the trial was' if len(before.jobs) == 1 else were} complete already")
     lines = before.told()
     if lines:
         lines.append(f"  {CHOICES[before.choice]}")
