@@ -28,7 +28,7 @@ def whole(terminal: Terminal) -> None:
     assert not terminal.screen().cursor.hidden
 
 
-@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("columns", [80, pytest.param(120, marks=pytest.mark.slow)])
 def test_a_sweep_fits_the_terminal(tmp_path: Path, columns: int) -> None:
     widest: list[str] = []
 
@@ -59,6 +59,7 @@ def test_ascii_and_no_colour_where_asked_for(tmp_path: Path) -> None:
     assert any("+-" in line for line in seen.lines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [{"CI": "true"}, {"TERM": "dumb"}])
 def test_lines_where_nobody_watches(tmp_path: Path, env: dict[str, str | None]) -> None:
     seen = Terminal(80, env).run(*SWEEP, f"paths.results={tmp_path}")
@@ -103,7 +104,9 @@ def test_a_failure_is_told_at_once_and_its_traceback_once(tmp_path: Path) -> Non
     assert done.stderr.startswith("failed: h0, trial 0: RuntimeError: broken on purpose")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, signum: signal.Signals) -> None:
     sent: list[int] = []
 
@@ -122,6 +125,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, signum: signal.S
     assert not any("━" in line or "─" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_kill_leaves_the_cursor(tmp_path: Path) -> None:
     def look(terminal: Terminal, process: subprocess.Popen[bytes]) -> None:
         if epochs(tmp_path):
@@ -132,6 +136,7 @@ def test_kill_leaves_the_cursor(tmp_path: Path) -> None:
     assert not seen.screen().cursor.hidden
 
 
+@pytest.mark.slow
 def test_what_a_worker_prints_is_lines_above_the_display(tmp_path: Path) -> None:
     own = tmp_path / "mine"
     (own / "metric").mkdir(parents=True)

@@ -113,7 +113,7 @@ def test_the_table_is_as_wide_as_the_terminal(
 ) -> None:
     from chandir.harness.sweep.sweep import prepare
 
-    for job in prepare([*COMMON, "-m", "metric=h0,sobolev", f"paths.results={tmp_path}"]):
+    for job in prepare(["-m", "metric=h0,sobolev", f"paths.results={tmp_path}"]):
         whole(job)
     monkeypatch.setenv("COLUMNS", "80")
     assert status.main(["--runs", str(tmp_path)]) == 0
