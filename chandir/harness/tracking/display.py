@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chandir.harness.base import output
 from chandir.harness.base.words import duration, many
 from chandir.harness.tracking import news
 from chandir.harness.tracking.standing import Planned, Running, Standing
+
+if TYPE_CHECKING:
+    from chandir.harness.tracking.live import Live
 
 MINUTE = 60.0  # seconds between two lines on how far it is
 
@@ -40,15 +43,23 @@ def shown(planned: Sequence[Planned], before: int = 0, lines: bool = False) -> I
         standing.hear(told)
         face.show(told, standing)
 
-    if lines or not output.interactive():
+    live = None if lines or not output.interactive() else _live(standing)
+    if live is None:
         plain = Plain()
         with news.told_to(lambda told: hear_by(plain, told)):
             yield
-        return
-    from chandir.harness.tracking.live import Live
+    else:
+        with live, news.told_to(lambda told: hear_by(live, told)):
+            yield
 
-    with Live(standing) as live, news.told_to(lambda told: hear_by(live, told)):
-        yield
+
+def _live(standing: Standing) -> Live | None:
+    """The live display, where what it needs is installed."""
+    try:
+        from chandir.harness.tracking.live import Live
+    except ModuleNotFoundError:
+        return None
+    return Live(standing)
 
 
 class Plain:
