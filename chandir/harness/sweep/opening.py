@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from chandir.harness.base.folders import ROOT
+from chandir.harness.base.folders import ROOT, shown
 from chandir.harness.base.words import many
 from chandir.harness.command.arguments import read
 from chandir.harness.sweep.differences import Differences
@@ -48,10 +48,9 @@ def _what(jobs: Sequence[Job]) -> list[str]:
 
 def _where(jobs: Sequence[Job]) -> list[str]:
     config = jobs[0].resolved.config
-    results, data = Path(config.paths.results), Path(config.data.root)
+    alone, results = len(jobs) == 1, Path(config.paths.results)
+    lines = [f"folder: {shown(jobs[0].folder)}" if alone else f"results: {shown(results)}"]
     embedded = all(job.resolved.config.task.embedded for job in jobs)
-    if Path.cwd() == ROOT:
-        return [f"folder: {jobs[0].folder}" if len(jobs) == 1 else f"results: {results}"]
-    lines = [f"folder: {jobs[0].folder.absolute()}" if len(jobs) == 1
-             else f"results: {results.absolute()}"]  # fmt: skip
-    return [*lines, *([] if embedded else [f"data: {data.absolute()}"])]
+    if Path.cwd() != ROOT and not embedded:
+        lines.append(f"data: {shown(Path(config.data.root))}")
+    return lines

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chandir.harness.base import output
 from chandir.harness.base.errors import UserError
+from chandir.harness.base.folders import shown
 from chandir.harness.base.words import duration, many
 from chandir.harness.sweep import table
 from chandir.harness.sweep.complete import CHOICES, Complete
@@ -27,7 +28,7 @@ def plan_text(complete: Complete) -> str:
     total = sum(entry.planned * entry.steps for entry in every)
     lines = [
         f"{many(len(jobs), 'trial')} of {many(len(every), 'cell')}, {many(total, 'step')}, under "
-        f"{jobs[0].resolved.config.paths.results}"
+        f"{shown(Path(jobs[0].resolved.config.paths.results))}"
     ]
     remarks = [
         [f"label: {label}" for label in entry.labels] + [f"note: {note}" for note in entry.notes]
@@ -95,7 +96,7 @@ def text(complete: Complete, compare: Compare | None = None) -> str:
         of = "the trial is" if len(jobs) == 1 else are
         lines.append(f"{of} not finished: the same command continues")
     if len(jobs) > 1 and any(entry.results for entry in every):
-        lines.append(f"run folders: {_common([entry.home for entry in every])}")
+        lines.append(f"run folders: {shown(_common([entry.home for entry in every]))}")
     return "\n".join(line if line[:4].isspace() else fitted(line) for line in lines if line)
 
 
@@ -121,7 +122,7 @@ def _single(entry: Cell) -> list[str]:
         told = f"{final['status']}: {name.replace('_', ' ')} {in_words(last.get(name), score)}"
         if final["status"] == "done" and best["epoch"] != last["epoch"]:
             told += f" (best epoch, {best['epoch']}: {in_words(best[name], score)})"
-        lines = [f"{told}, {duration(final['totals']['seconds'])}", f"folder: {folder}"]
+        lines = [f"{told}, {duration(final['totals']['seconds'])}", f"folder: {shown(folder)}"]
         if (folder / weights.NAME).is_file():
             lines.append(f"weights: {weights.NAME} in it, a state_dict for torch.load")
         task = "" if entry.like[0] == "digits" else f" task={entry.like[0]}"
