@@ -14,8 +14,11 @@ interrupted ones continued, so the same command, typed again, finishes what is l
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 try:
@@ -24,6 +27,7 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: run make setup once, then source .venv/bin/activate")
 
+import chandir
 from chandir.harness.base import environment
 from chandir.harness.base.output import outlast
 
@@ -51,7 +55,11 @@ def command_line(arguments: list[str]) -> int:
         except UserError as error:
             print(f"refused: {error}", file=sys.stderr)
             return 2
-        answer()
+        if questions.version(arguments):
+            print(f"chandir {chandir.__version__}, torch {version('torch')}, "
+                  f"Hydra {version('hydra-core')}, Python {platform.python_version()}")  # fmt: skip
+        else:
+            answer()
         return 0
 
     # As typed, for the record of every trial, in whatever process it runs.
@@ -61,11 +69,22 @@ def command_line(arguments: list[str]) -> int:
     except UserError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
-    status = sweep.execute(jobs, arguments)
+    status = sweep.execute(jobs, arguments, compared)
     config = jobs[0].resolved.config
     if len(jobs) > 1 and config.paths.page is not None and not config.plan and status in (0, 1):
         write_page(Path(config.paths.results), Path(config.paths.page))
     return status
+
+
+def compared(folders: Iterable[Path]) -> Mapping[Path, tuple[str, str, str]]:
+    """Means and differences of complete trials as the page has them; none where that fails."""
+    try:
+        from chandir.report.show import terminal
+
+        return terminal.compared(folders)
+    except Exception as error:
+        print(f"no differences ({type(error).__name__}: {error})", file=sys.stderr)
+        return {}
 
 
 def write_page(results: Path, page: Path) -> None:

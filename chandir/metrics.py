@@ -39,6 +39,10 @@ class Metric:
     A metric of your own is a hashable subclass (a frozen dataclass) with a `response`.
     """
 
+    def __repr__(self) -> str:
+        own = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if key[0] != "_")
+        return f"{type(self).__name__}({own})"
+
     def response(self, n: int) -> Tensor:
         """Return r_k = r_{n-k} > 0, the gain of the gradient at frequency k: (n,), float64."""
         raise NotImplementedError(f"{type(self).__name__} defines no response(n)")

@@ -8,6 +8,7 @@ submitted from its folder. Its settings are taken over, under its names.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shlex
 import signal
@@ -20,8 +21,10 @@ from typing import Any
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
 from chandir.harness.base import environment
+from chandir.harness.base.words import many
 from chandir.harness.durable import outcomes
 from chandir.harness.sweep.plan import Job
+from chandir.harness.tracking import news, progress
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL = 1.0  # seconds between two looks at the jobs
@@ -54,14 +57,13 @@ class _Submitit:
         with environment.for_jobs():
             submitted = executor.map_array(_Trial(self._EXECUTOR == "slurm"), jobs)
         self.folders = {each.job_id: job.folder for each, job in zip(submitted, jobs, strict=True)}
-        print(
-            f"{len(jobs)} trials submitted: {submitted[0].job_id} to {submitted[-1].job_id}",
-            flush=True,
+        news.say(
+            f"{many(len(jobs), 'trial')} submitted: {submitted[0].job_id} to {submitted[-1].job_id}"
         )
         try:
             self._await(submitted, stop_on_error)
         except Leave:
-            print("the submitted jobs go on; scancel stops them", file=sys.stderr, flush=True)
+            news.say("the submitted jobs go on; scancel stops them", error=True)
             raise
 
     def _await(self, jobs: list[Any], stop_on_error: bool) -> None:
@@ -75,7 +77,7 @@ class _Submitit:
                 ended.add(job.job_id)
                 if not self._outcome(job, told=not stopped) and stop_on_error and not stopped:
                     stopped = True
-                    print(f"job {job.job_id} failed: the others are cancelled", file=sys.stderr)
+                    news.say(f"job {job.job_id} failed: the others are cancelled", error=True)
                     for other in jobs:
                         if other.job_id not in ended:
                             other.cancel(check=False)
@@ -83,16 +85,19 @@ class _Submitit:
 
     def _outcome(self, job: Any, told: bool) -> bool:
         """Whether an ended job's trial is complete; its failure ends no one else's wait."""
-        error = job.exception()
+        error, folder = job.exception(), self.folders.get(job.job_id)
         if error is None:
             done = bool(job.results()[0])
-            if not done and job.job_id in self.folders:  # which its folder may not say
-                where = self.params["submitit_folder"]
-                outcomes.failed(self.folders[job.job_id], f"job {job.job_id}, see {where}")
-            return done
-        if told:  # killed, out of time, or the engine itself failed
-            print(f"job {job.job_id}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-        return False
+            why = f"job {job.job_id}, see {self.params['submitit_folder']}"
+            if not done and folder is not None:  # which its folder may not say
+                outcomes.failed(folder, why)
+        else:
+            done, why = False, f"job {job.job_id}: {str(error).splitlines()[0]}"
+        if done and folder is not None:
+            news.tell(progress.ended(folder))
+        elif told:  # killed, out of time, or the engine itself failed; or the trial did
+            news.tell(news.Ended(folder or Path(str(job.job_id)), news.FAILED, why=why))
+        return done
 
     def _limits(self) -> dict[str, Any]:
         key = "max_num_timeout"
@@ -133,9 +138,12 @@ class _Trial:
         """Run the trial; the job's exit status, and what this returns, say if it is complete."""
         from chandir.harness.base.signals import Leave
         from chandir.harness.sweep.attempt import DONE, attempt
+        from chandir.harness.sweep.differences import Differences
+        from chandir.harness.tracking import display
 
         try:
-            done = attempt(job) == DONE
+            with display.shown(Differences([job]).planned([job]), lines=True):
+                done = attempt(job) == DONE
         except Leave as leave:
             if leave.signum == signal.SIGTERM and self.slurm:
                 # Requeued, preempted or cancelled: everything is saved, and SLURM has decided what
@@ -147,6 +155,9 @@ class _Trial:
                 raise
             done = False
         if not done:
+            with contextlib.suppress(OSError):  # the job's log is all that its reader has
+                told = (job.folder / "error.txt").read_text(encoding="utf-8", errors="replace")
+                print(told, file=sys.stderr, flush=True)
             # After submitit has written its result, which the waiting parent reads.
             atexit.register(os._exit, 1)
         return done

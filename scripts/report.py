@@ -2,7 +2,8 @@
 
     python scripts/report.py results/runs --out results/page
 
-prints the table and says where the page is. Exit status: 0, or 1 if there was nothing to report.
+prints the tables, as wide as the terminal, and says where the page is. Exit status: 0, or 1 if
+there was nothing to report.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir import report
 from chandir.harness.base import environment
-from chandir.harness.base.output import outlast
+from chandir.harness.base.output import columns, outlast, spelt
 from chandir.report.publish import archive
+from chandir.report.show import terminal
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,11 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         with archive.opened(options.runs) as runs:
             own = runs == options.runs
             index = report.build(runs, options.out, own, beside=options.runs.parent)
+            table = terminal.tables(terminal.read(runs), columns(), spelt)
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
-    table = (index.parent / "tables" / "results.md").read_text(encoding="utf-8")
-    print(f"{table}\nThe page: {index}" if table else f"The page: {index}")
+    print(f"{table}\n\nThe page: {index}" if table else f"The page: {index}")
     if not table:
         print(
             f"report: {options.runs} holds no trial with a readable config; "

@@ -24,16 +24,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chandir import runfolder
 from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError
-from chandir.harness.base.output import outlast
+from chandir.harness.base.output import columns, outlast
+from chandir.harness.base.words import cut
 from chandir.harness.config.schema import Config
 from chandir.harness.durable import claim, provenance
 from chandir.harness.durable.provenance import machines
-from chandir.harness.sweep.summary import aligned, unlike
+from chandir.harness.sweep.summary import unlike
+from chandir.harness.sweep.table import aligned
 from chandir.harness.trial import origins
 from chandir.harness.trial.origins import Origin
 from chandir.runfolder import find, log, origin
 
 RUNS = Path("results/runs")
+ILL = ("diverged", "failed", "damaged")
 HEADER = ("cell", "planned", "done", "diverged", "running", "failed", "damaged", "epochs", "left")
 
 
@@ -136,16 +139,18 @@ def text(cells: list[Cell], planned: bool = True) -> str:
     paces = [pace for cell in cells for pace in cell.paces]
     typical = sum(paces) / len(paces) if paces else None
     rows: list[tuple[str, ...]] = [HEADER]
-    for cell in cells:
+    shared, names = short([cell.name for cell in cells])
+    for cell, name in zip(cells, names, strict=True):
         done = cell.count("done") + cell.count("diverged")
         counts = (cell.planned, done, cell.count("diverged"), cell.count("running"))
         epochs = f"{cell.ran}/{cell.epochs}"
         left = _duration(cell.left(typical))
         ill = (str(cell.count("failed")), str(cell.count("damaged")))
-        rows.append((cell.name, *map(str, counts), *ill, epochs, left))
+        rows.append((name, *map(str, counts), *ill, epochs, left))
     running = sum(cell.count("running") for cell in cells)
     left_of = [cell.left(typical) for cell in cells]
-    lines = [aligned(rows, left=(0,))]
+    lines = [f"cells: {shared}"] if shared else []
+    lines.append(fitted(rows, columns()))
     lines += [unlike(cell.name, cell.machines) for cell in cells if len(cell.machines) > 1]
     for cell in cells:
         done = cell.count("done") + cell.count("diverged")
@@ -165,12 +170,47 @@ def text(cells: list[Cell], planned: bool = True) -> str:
         lines.append(f"{running} running; {about}" if running else idle)
         bad = sum(cell.count("failed") + cell.count("damaged") for cell in cells)
         if not total and bad:
-            lines[-1] = f"nothing runs; {bad} trials have no result: the same command runs them"
+            lines[-1] = (
+                f"nothing runs; {bad} {'trial has' if bad == 1 else 'trials have'} no result: the "
+                "same command runs them"
+            )
         if not planned:
             lines[-1] += ", of what has begun; give the sweep's own arguments for all of it"
     for cell in cells:
         lines += [f"damaged: {folder}: {why}" for folder, why in cell.damaged.items()]
     return "\n".join(lines)
+
+
+def short(names: list[str]) -> tuple[str, list[str]]:
+    """What tells the cells apart, of their folders' names, and what they share around it.
+
+    The key at the end of a name is left out where the rest tells them apart.
+    """
+    bare = [re.sub(r"-[0-9a-f]{10}$", "", name) for name in names]
+    if len(set(bare)) < len(names) or len(names) < 2:
+        return "", bare if len(names) == 1 else names
+    parts = [name.split("-") for name in bare]
+    least = min(map(len, parts)) - 1
+    before = next((i for i in range(least) if len({p[i] for p in parts}) > 1), least)
+    after = next(
+        (i for i in range(least - before) if len({p[-1 - i] for p in parts}) > 1), least - before
+    )
+    own = ["-".join(p[before : len(p) - after]) for p in parts]
+    around = ["-".join(parts[0][:before]), "-".join(parts[0][len(parts[0]) - after :])]
+    return (f"{around[0]}-*-{around[1]}".strip("-") if before or after else ""), own
+
+
+def fitted(rows: list[tuple[str, ...]], width: int) -> str:
+    """The table, no wider than the terminal: without columns of zeros, then with cut names."""
+    ill = [index for index in range(len(HEADER)) if HEADER[index] in ILL]
+    for index in reversed(ill):
+        if max(map(len, aligned(rows, left=(0,)).splitlines())) <= width:
+            break
+        if all(row[index] == "0" for row in rows[1:]):
+            rows = [row[:index] + row[index + 1 :] for row in rows]
+    others = len(aligned([("", *row[1:]) for row in rows], left=(0,)).splitlines()[0])
+    room = max(8, width - others)
+    return aligned([(cut(row[0], room), *row[1:]) for row in rows], left=(0,))
 
 
 def _duration(seconds: float | None) -> str:

@@ -69,7 +69,7 @@ def trace(name: str, folder: Path) -> dict[str, Any]:
     """The numbers of one short trial, and what their last bits depend on."""
     overrides = (*CELLS[name], *SIZE, f"paths.results={folder}", f"data.root={folder}")
     (job,) = jobs(overrides)
-    run(job.resolved, job.folder, bar=False)
+    run(job.resolved, job.folder)
     version = torch.__version__.partition("+")[0]
     return {"torch": version, "numerics": numerics(), "log": measured(job.folder)["log"]}
 

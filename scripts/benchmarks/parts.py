@@ -13,7 +13,6 @@ EXPERIMENTS = {
     "antlr4": "antlr4-python3-runtime",  # of the last two
     "pydantic": "pydantic",
     "yaml": "pyyaml",
-    "tqdm": "tqdm",
     "torchvision": "torchvision",
     "numpy": "numpy",
 }

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from chandir.harness.config.schema import Config
 from chandir.harness.parts import optimizers
-from chandir.harness.sweep import summary
+from chandir.harness.sweep import tally
 from chandir.harness.sweep.plan import Job, jobs
 from chandir.harness.trial import data, devices
 from chandir.harness.trial.loop import train_epoch
@@ -52,7 +52,7 @@ def identity(config: Config) -> dict[str, Any]:
 
 def steps(job: Job) -> int:
     """Optimizer steps of a trial."""
-    return summary.steps(job.resolved.config)
+    return tally.steps(job.resolved.config)
 
 
 def random_images(config: Config, count: int) -> tuple[Tensor, Tensor]:

@@ -35,13 +35,13 @@ def job(results: Path, *overrides: str) -> Job:
 
 def ran(trial: Job) -> bool:
     """Run it as a sweep does, here; whether it is complete."""
-    return attempt(trial, bar=False) == DONE
+    return attempt(trial) == DONE
 
 
 def finished(results: Path, *overrides: str) -> dict[str, Any]:
     """Run what is left of the trial, here; its numbers."""
     planned = job(results, *overrides)
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     return numbers(planned.folder)
 
 
@@ -110,7 +110,7 @@ def interrupted(results: Path, *overrides: str, epoch: int = 2) -> Path:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         checkpoint.save = save_and_die
-        run(planned.resolved, planned.folder, bar=False)
+        run(planned.resolved, planned.folder)
 
     assert ended(forked(trial)) == -signal.SIGKILL
     assert saved(planned.folder) == epoch

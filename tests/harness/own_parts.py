@@ -190,9 +190,11 @@ FILES: dict[str, Any] = {
                        "betas": [0.9, 0.99], "weight_decay": 0.0},
     "optimizer/decayed": {"_target_": "own.Signs", "name": "decayed", "weight_decay": 0.1},
     "optimizer/handed": {
-        "_target_": "own.Handed", "name": "handed", "weight_decay": 0.5, "momentum": 0.9
+        "_target_": "own.Handed", "name": "handed", "usual_lr": 1e-3,
+        "weight_decay": 0.5, "momentum": 0.9,
     },
-    "optimizer/usual": {"_target_": "torch.optim.Adam", "name": "usual"},
+    "optimizer/usual": {"_target_": "torch.optim.Adam", "name": "usual", "usual_lr": 1e-3},
+    "optimizer/rateless": {"_target_": "own.Signs", "name": "rateless"},
     "optimizer/slower": {"_target_": "own.Slower", "name": "slower"},
     "optimizer/sure": {"_target_": "own.Sure", "name": "sure", "least": 0.0},
     "optimizer/lbfgs": {"_target_": "torch.optim.LBFGS", "name": "lbfgs"},

@@ -50,7 +50,7 @@ def test_it_is_refused_before_anything_runs_and_says_what_changed(
     before = {path: path.read_bytes() for path in folder.iterdir()}
     assert called(tmp_path, *BASIC, "trial=range(3)") == 2
     shown = capsys.readouterr()
-    assert shown.err.startswith("refused: 1 of 3 trials are complete with other code or data:\n")
+    assert shown.err.startswith("refused: 1 of 3 trials is complete with other code or data:\n")
     assert re.search(told, shown.err)
     for remedy in ("on_change=restart", "on_change=continue", "paths.results=elsewhere"):
         assert remedy in shown.err
@@ -84,11 +84,11 @@ def test_continue_leaves_it_and_runs_the_rest_without_a_mean_of_both(
             for k in range(3)
         ]
         first, *rest = [score["test_accuracy"] for score in scores]
-        table = capsys.readouterr().out.partition("planned")[2].splitlines()[1:3]
-        assert table[0].split()[1:5] == ["3", "2", "0", "0"]
+        table = capsys.readouterr().out.partition("accuracy ± sd")[2].splitlines()[1:3]
+        assert table[0].split()[1] == "2/3"
         assert f"  {sum(rest) / 2:.2f} ± " in table[0]
         assert table[1].strip().startswith("with other ")
-        assert table[1].split()[-4:] == ["1", "0", f"{first:.2f}", "%"]
+        assert table[1].split()[4:7] == ["1", f"{first:.2f}", "%"]
 
 
 @pytest.mark.parametrize(("change", "told"), CHANGES)
@@ -116,11 +116,11 @@ def test_the_process_that_runs_it_looks_for_itself(tmp_path: Path) -> None:
     folder = trained(tmp_path, other_code)
     for choice in ("refuse", "continue"):
         planned = job(tmp_path, SHORT, f"on_change={choice}")
-        assert run(planned.resolved, folder, bar=False)["totals"]["seconds"] == 12345
+        assert run(planned.resolved, folder)["totals"]["seconds"] == 12345
     planned = job(tmp_path, SHORT, "on_change=restart")
-    assert run(planned.resolved, folder, bar=False)["totals"]["seconds"] != 12345
+    assert run(planned.resolved, folder)["totals"]["seconds"] != 12345
     edited(folder, lambda record: None)
-    assert run(planned.resolved, folder, bar=False)["totals"]["seconds"] == 12345
+    assert run(planned.resolved, folder)["totals"]["seconds"] == 12345
 
 
 def test_its_result_stays_until_the_new_run_begins(
@@ -151,7 +151,7 @@ def test_a_kill_leaves_the_old_result_with_its_record_or_none(
 
         def again(count: int = count) -> None:
             die_before(count)
-            run(planned.resolved, planned.folder, bar=False)
+            run(planned.resolved, planned.folder)
 
         status = ended(forked(again))
         record = json.loads((folder / "provenance.json").read_text())
@@ -179,7 +179,7 @@ def test_what_it_left_to_continue_from_is_not_continued(
     def trial() -> None:
         remove = os.unlink
         os.unlink = lambda path, **of: None if "checkpoint" in str(path) else remove(path, **of)  # type: ignore[assignment]
-        run(job(tmp_path, SHORT, "checkpoint.seconds=0").resolved, folder, bar=False)
+        run(job(tmp_path, SHORT, "checkpoint.seconds=0").resolved, folder)
 
     folder = job(tmp_path, SHORT).folder
     assert ended(forked(trial)) == 0

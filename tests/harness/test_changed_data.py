@@ -26,7 +26,7 @@ def test_data_that_cannot_be_loaded_are_not_compared_and_that_is_said(
     for choice in ("refuse", "restart"):
         assert called(tmp_path, f"on_change={choice}") == 0
         assert old(folder)
-        told = "not compared: whether 1 complete trials ran on the data that are here now (data."
+        told = "not compared: whether 1 complete trial ran on the data that are here now (data."
         assert told in capsys.readouterr().out
 
 

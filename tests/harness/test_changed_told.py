@@ -43,10 +43,10 @@ def sweep(tmp_path: Path) -> list[Job]:
 
 def test_a_plan_tells_code_apart_and_says_that_data_were_not_compared(sweep: list[Job]) -> None:
     lines = summary.plan_text(complete(sweep)).splitlines()
-    assert lines[1].endswith(" 5 trials of 4 epochs, 20 steps each, 3 done, 1 with other code "
-                             + lines[1][-7:])  # fmt: skip
+    assert lines[2].endswith(" 5 trials of 4 epochs, 20 steps each, 3 done, 1 with other code "
+                             + lines[2][-7:])  # fmt: skip
     how = f"{NETWORK} changed (git diff {'c' * 12} -- {NETWORK})"
-    assert f"  1 with other code {lines[1][-7:]}: {how}" in lines
+    assert f"  1 with other code {lines[2][-7:]}: {how}" in lines
     assert any(line.startswith("  refused as it stands: on_change=restart") for line in lines)
     assert any(line.startswith("not compared: whether 4 complete trials ran on") for line in lines)
     assert lines[-1].startswith("about 4.0 min left")  # one trial of four epochs
@@ -77,11 +77,11 @@ def test_scores_of_two_versions_are_rows_of_their_own(sweep: list[Job]) -> None:
     here = origins.Here()
     here.load([sweep[0].resolved], lambda config: "d" * 64)
     table = summary.text(Complete(sweep, here)).splitlines()
-    assert table[1].split()[1:] == ["5", "2", "0", "0", "15.00", "±", "7.07", "%"]
+    assert table[1].split()[1:] == ["2/5", "15.00", "±", "7.07", "%", "4", "min"]
     assert table[2].startswith("  with other code ")
-    assert table[2].split()[-4:] == ["1", "0", "50.00", "%"]
+    assert table[2].split()[-5:] == ["1", "50.00", "%", "4", "min"]
     assert table[3].startswith("  with other data eeeeeee")
-    assert table[3].split()[-4:] == ["1", "0", "90.00", "%"]
+    assert table[3].split()[-5:] == ["1", "90.00", "%", "4", "min"]
 
 
 def test_a_plan_reads_sources_once(tmp_path: Path) -> None:
@@ -135,12 +135,12 @@ def test_missing_weights_are_told_only_to_whom_asks_for_them(
         assert "weights.pt" not in capsys.readouterr().out
     for plan in ((), ("plan=true",)):
         assert called(tmp_path, "checkpoint.keep=true", *plan) == 0
-        told = "1 complete trials have no weights.pt: on_change=restart runs them again, and so"
+        told = "1 complete trial has no weights.pt: on_change=restart makes them, and so does"
         assert told in capsys.readouterr().out
     assert old(folder)
     asked = ("checkpoint.keep=true", "on_change=restart")
     assert called(tmp_path, *asked) == 0
-    assert "1 complete trials have no weights.pt: they run again" in capsys.readouterr().out
+    assert "1 complete trial has no weights.pt: it runs again" in capsys.readouterr().out
     assert (folder / "weights.pt").exists()
     edited(folder, lambda record: None)
     assert called(tmp_path, *asked) == 0

@@ -113,7 +113,7 @@ def test_a_kill_between_the_weights_and_the_result_costs_one_epoch(
             os.kill(os.getpid(), signal.SIGKILL)
 
         weights.write = write_and_die
-        run(planned.resolved, planned.folder, bar=False)
+        run(planned.resolved, planned.folder)
 
     for _ in range(2):  # the second one finds what the first one left
         assert ended(forked(trial)) == -signal.SIGKILL
@@ -139,7 +139,7 @@ def test_the_result_is_there_only_after_whole_weights(tmp_path: Path) -> None:
                 write(folder, state)
 
             weights.write = write_and_die
-            run(planned.resolved, planned.folder, bar=False)
+            run(planned.resolved, planned.folder)
 
         status = ended(forked(trial))
         names = [(planned.folder / name).exists() for name in ("weights.pt", "final.json")]

@@ -64,7 +64,7 @@ def test_a_failed_trial_leaves_nothing_in_memory(
     gc.collect()
     gc.disable()
     try:
-        outcome = attempt(planned, bar=False)
+        outcome = attempt(planned)
         assert outcome == MEMORY
         assert kept
         assert kept[0]() is None

@@ -69,7 +69,7 @@ def test_a_trial_killed_in_its_writes_again_and_again_ends_with_the_same_numbers
 
         def trial(call: int = chance.randint(1, 30)) -> None:
             die_before(call)
-            run(planned.resolved, planned.folder, bar=False)
+            run(planned.resolved, planned.folder)
 
         status = ended(forked(trial))
         assert status in (0, -signal.SIGKILL)

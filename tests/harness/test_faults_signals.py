@@ -70,7 +70,7 @@ def test_workers_are_asked_to_leave_and_save_too(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM, output
-    assert "planned" in output  # the summary
+    assert "not finished" in output  # the summary
     for trial in (0, 1):
         folder = job(tmp_path, ENDLESS, f"trial={trial}").folder
         assert saved(folder) > 0
@@ -138,7 +138,7 @@ def test_ctrl_c_once_saves_and_sums_up(tmp_path: Path, sweep: tuple[str, ...]) -
     status, shown = ctrl_c(tmp_path, 1, ENDLESS, NEVER, *sweep)
     assert status == 128 + signal.SIGINT, shown
     assert "SIGINT received" in shown
-    assert "planned" in shown
+    assert "not finished: the same command continues" in shown
     assert "Traceback" not in shown
     began = {path.parent for path in tmp_path.glob("*/*/*/log.jsonl")}
     assert began

@@ -58,7 +58,7 @@ class StandIn:
 
 def trained(results: Path, *overrides: str) -> tuple[dict[str, Any], Path]:
     (job,) = jobs((*overrides, "device=cpu", f"paths.results={results}", f"data.root={results}"))
-    run(job.resolved, job.folder, bar=False)
+    run(job.resolved, job.folder)
     return numbers(job.folder), job.folder
 
 
@@ -269,7 +269,7 @@ def test_a_step_that_waits_is_not_recorded(
 
 def on_gpu(results: Path, *overrides: str) -> dict[str, Any]:
     (job,) = jobs((*overrides, "device=cuda", f"paths.results={results}", f"data.root={results}"))
-    run(job.resolved, job.folder, bar=False)
+    run(job.resolved, job.folder)
     return numbers(job.folder)
 
 

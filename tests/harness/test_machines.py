@@ -27,7 +27,7 @@ def machines_of(folder: Path) -> list[str]:
 
 def trained(tmp_path: Path, *overrides: str) -> Path:
     (job,) = jobs((*SMALL, "device=cpu", *overrides, f"paths.results={tmp_path}"))
-    run(job.resolved, job.folder, bar=False)
+    run(job.resolved, job.folder)
     return job.folder
 
 

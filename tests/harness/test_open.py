@@ -274,3 +274,34 @@ def test_a_plan_does_not_wait_for_torchs_compiler(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split()[0] == "False"
+
+
+def test_a_rate_that_nothing_tells_is_asked_for(mine: Path) -> None:
+    told = r"optimizer=rateless: neither its file nor task=digits .* in .*rateless.yaml; add it"
+    with pytest.raises(UserError, match=told):
+        planned("optimizer=rateless")
+    assert planned("optimizer=rateless", "optimizer.lr=0.1").resolved.config.optimizer.lr == 0.1
+
+
+def test_a_choice_of_ones_own_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"one of your own, FOLDER/metric/fog.yaml, takes --config"):
+        planned("metric=fog")
+    (tmp_path / "here" / "metric").mkdir(parents=True)
+    (tmp_path / "here" / "metric" / "fog.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"here/metric/fog.yaml is there: add --config-dir here"):
+        planned("metric=fog")
+
+
+def test_what_a_file_lacks_is_told_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scale").mkdir()
+    (tmp_path / "scale" / "tiny.yaml").write_text("name: tiny\n")
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path))
+    with pytest.raises(
+        UserError, match=rf"scale.trials: missing: expected in {tmp_path}/scale/tiny"
+    ):
+        planned("scale=tiny")

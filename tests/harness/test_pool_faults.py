@@ -14,7 +14,7 @@ import pytest
 from chandir.harness.sweep import pool, worker
 from chandir.harness.sweep.attempt import DONE, FAILED, MEMORY
 from chandir.harness.sweep.pool import Packing, run_all
-from chandir.harness.sweep.worker import Unit, serve
+from chandir.harness.sweep.worker import Outcome, Unit, serve
 from tests.harness.faults import ended, forked
 
 DIES = "dies"
@@ -39,7 +39,7 @@ class Puppet(worker.Worker):
 
     script: Script
 
-    def __init__(self, visible: str | None, stop_on_error: bool) -> None:
+    def __init__(self, visible: str | None, stop_on_error: bool, voice: Any) -> None:
         self.visible, self.stop = visible, stop_on_error
         self.link, self.other = multiprocessing.Pipe()
         self.unit, self.left, self.spent = Unit([]), [], False
@@ -68,7 +68,7 @@ class Puppet(worker.Worker):
                     if how == DIES:
                         self.other.close()
                         return
-                    self.other.send((index, how, {}))
+                    self.other.send(Outcome(index, how))
                     if how != DONE and self.stop:
                         break
                 self.other.send(None)
@@ -162,7 +162,7 @@ def test_a_worker_sees_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     process = forked(child)
     other.close()
     link.send(Unit([["trial=0"]]))
-    assert link.recv()[:2] == (0, DONE)
+    assert link.recv() == Outcome(0, DONE)
     assert link.recv() is None
     link.close()
     assert ended(process) == 0

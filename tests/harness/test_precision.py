@@ -39,7 +39,7 @@ def watched(
         patch.setattr(loop, "step", hooked)
         where = (f"paths.results={results}", f"data.root={results}", f"device={device}")
         (job,) = jobs((*CIFAR, *where, *overrides))
-        run(job.resolved, job.folder, bar=False)
+        run(job.resolved, job.folder)
     return numbers(job.folder), *seen[-1]
 
 

@@ -45,7 +45,7 @@ def test_a_sweep_is_skipped_when_complete_and_packed_gives_the_same_bits(tmp_pat
     packed = call(*sweep, f"paths.results={tmp_path / 'packed'}", "hydra.launcher.workers=2")
     assert packed.returncode == 0, packed.stderr
     assert "4 trials, 2 at a time" in packed.stdout
-    assert "planned" in packed.stdout
+    assert "minus h0" in packed.stdout
     again = call(*sweep, f"paths.results={tmp_path / 'packed'}")
     assert again.returncode == 0
     assert "at a time" not in again.stdout
@@ -80,10 +80,11 @@ def test_a_failing_trial_is_visible(tmp_path: Path, on_error: str) -> None:
     sweep = ("-m", *SMALL, "metric=h0", "trial=range(3)", f"on_error={on_error}")
     where = f"paths.results={tmp_path}"
     plan = call(*sweep, where, "plan=true").stdout
-    name = next(line for line in plan.splitlines() if "h0" in line).split(":")[0].strip()
+    name = next(line for line in plan.splitlines() if "-h0-" in line).strip()
     (tmp_path / "digits" / name / "trial-0" / "log.jsonl").mkdir(parents=True)
     done = call(*sweep, where, "hydra/launcher=basic")
     assert done.returncode == 1
+    assert done.stderr.count("failed: h0, trial 0: ") == 1
     assert "failed: " in done.stdout
     told = "log.jsonl is a folder: expected a file there; remove it"
     assert f"{told} (traceback: error.txt)" in done.stdout

@@ -121,7 +121,7 @@ def test_in_float32_they_agree_to_rounding(tmp_path: Path) -> None:
     assert stacked(planned) == dict.fromkeys([it.folder for it in planned])
     for it, settings in zip(planned, DIFFERENT, strict=True):
         apart = job(tmp_path / "alone", *DIGITS, *settings)
-        run(apart.resolved, apart.folder, bar=False)
+        run(apart.resolved, apart.folder)
         now, expected = numbers(it.folder)["log"], numbers(apart.folder)["log"]
         assert [row["lr"] for row in now] == [row["lr"] for row in expected]
         for row, other in zip(now, expected, strict=True):
@@ -393,7 +393,7 @@ def test_on_a_gpu_lanes_agree_with_trials_alone(
     assert set(stacked(first).values()) == {None}
     assert "no CUDA graph" not in capsys.readouterr().out
     for one, other in zip(first, planned(tmp_path / "alone"), strict=True):
-        run(other.resolved, other.folder, bar=False)
+        run(other.resolved, other.folder)
         close(numbers(one.folder), numbers(other.folder), 1e-3 if precision == "fp32" else 0.1)
 
 
@@ -410,7 +410,7 @@ def test_on_a_gpu_batch_normalisation_agrees_with_trials_alone(
     assert set(stacked(first).values()) == {None}
     assert "no CUDA graph" not in capsys.readouterr().out
     for one, other in zip(first, planned(tmp_path / "alone"), strict=True):
-        run(other.resolved, other.folder, bar=False)
+        run(other.resolved, other.folder)
         close(numbers(one.folder), numbers(other.folder), 1e-2)
 
 

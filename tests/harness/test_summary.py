@@ -18,7 +18,7 @@ def test_a_plan_counts_cells_trials_steps_and_what_is_done(tmp_path: Path) -> No
     planned = sweep(tmp_path, "metric=h0,sobolev", "optimizer=sgd,adam", "trial=range(2)")
     lines = summary.plan_text(complete(planned)).splitlines()
     assert lines[0].startswith("8 trials of 4 cells, 1,056 steps, under ")  # 257 images in 8s
-    assert "2 trials of 4 epochs, 132 steps each, 0 done" in lines[1]
+    assert "2 trials of 4 epochs, 132 steps each, 0 done" in lines[2]
     # What holds for every cell is said once.
     assert sum("label: digits is not in the paper" in line for line in lines) == 1
     assert sum("note: conf/task has no row for adam" in line for line in lines) == 2
@@ -30,7 +30,7 @@ def test_the_time_left_is_that_of_the_epochs_left_at_the_pace_measured(tmp_path:
     begun(first, 2, 30)  # two of four epochs, 30 s each: 2 + 4 + 4 left in this cell
     text = summary.plan_text(complete(planned))
     # The other cell has the same network and batch size: 12 epochs at the same pace.
-    assert "about 11.0 min left, one trial after the other, as measured (1 cells at" in text
+    assert "about 11.0 min left, one trial after the other, as measured (1 cell at" in text
     for job in (second, third, *planned[3:]):
         whole(job)
     text = summary.plan_text(complete(planned))

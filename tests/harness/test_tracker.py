@@ -67,7 +67,7 @@ def test_a_multirun_reads_back_as_the_runs_that_happened(
         for trial in (0, 1)
     ]
     for each in planned:  # one process, as under hydra/launcher=basic
-        run(each.resolved, each.folder, bar=False)
+        run(each.resolved, each.folder)
     identities = []
     for each in planned:
         recorded = record_of(each.folder)

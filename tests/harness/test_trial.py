@@ -41,7 +41,7 @@ def job(tmp_path: Path, *overrides: str) -> Job:
 
 def trained(tmp_path: Path, *overrides: str) -> Path:
     planned = job(tmp_path, *overrides)
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     return planned.folder
 
 
@@ -185,10 +185,10 @@ def test_a_stopped_trial_continues_to_the_bit(
 
     monkeypatch.setattr(checkpoint, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        run(planned.resolved, planned.folder, bar=False)
+        run(planned.resolved, planned.folder)
     monkeypatch.setattr(checkpoint, "save", save)
     assert not (planned.folder / "final.json").exists()
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     assert numbers(planned.folder) == whole
 
 
@@ -239,16 +239,16 @@ def test_changed_code_or_data_is_refused_on_resume(
 
     monkeypatch.setattr(checkpoint, "save", save_older_code)
     with pytest.raises(KeyboardInterrupt):
-        run(planned.resolved, planned.folder, bar=False)
+        run(planned.resolved, planned.folder)
     monkeypatch.setattr(checkpoint, "save", save)
     with pytest.raises(
         UserError, match=r"models/convnet.py changed \(git diff .*on_change=restart"
     ):
-        run(planned.resolved, planned.folder, bar=False)
+        run(planned.resolved, planned.folder)
     assert "models/convnet.py changed" in (planned.folder / "error.txt").read_text()
     again = job(tmp_path, "checkpoint.seconds=0", "on_change=restart")
     assert again.folder == planned.folder
-    assert run(again.resolved, again.folder, bar=False)["totals"]["epochs"] == 3
+    assert run(again.resolved, again.folder)["totals"]["epochs"] == 3
 
 
 def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(tmp_path: Path) -> None:

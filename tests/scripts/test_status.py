@@ -16,6 +16,11 @@ from tests.harness.runs import ROOT, begun, whole
 SWEEP = (*COMMON, "-m", "task.epochs=4", "trial=range(5)")
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Five trials of one cell: done, diverged, failed, begun and not begun."""
@@ -101,6 +106,33 @@ def test_an_empty_folder_and_a_misspelt_sweep(
     assert "no trial" in capsys.readouterr().out
     assert status.main(["metric=sobolef"]) == 2
     assert "did you mean 'sobolev'" in capsys.readouterr().err
+
+
+def test_the_table_is_as_wide_as_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chandir.harness.sweep.sweep import prepare
+
+    for job in prepare(["-m", "metric=h0,sobolev", f"paths.results={tmp_path}"]):
+        whole(job)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert status.main(["--runs", str(tmp_path)]) == 0
+    shared, header, *rows = capsys.readouterr().out.splitlines()[:4]
+    assert shared.startswith("cells: convnet-sgd-b8-*")
+    assert [row.split()[0] for row in rows] == ["h0", "sobolev-output-conv"]
+    assert max(map(len, (header, *rows))) <= 80
+    assert header.split()[:3] == ["cell", "planned", "done"]
+
+
+def test_names_are_what_the_cells_do_not_share() -> None:
+    key = "0123456789"
+    assert status.short([f"a-b-h0-x-{key}", f"a-b-sobolev-out-x-{key}"]) == (
+        "a-b-*-x", ["h0", "sobolev-out"],
+    )  # fmt: skip
+    assert status.short([f"a-b-{key}"]) == ("", ["a-b"])
+    assert status.short([f"a-b-{key}", f"a-b-x-{key}"])[1] == ["b", "b-x"]
+    twice = [f"a-b-{key}", "a-b-9876543210"]
+    assert status.short(twice) == ("", twice)
 
 
 def test_it_needs_no_torch() -> None:

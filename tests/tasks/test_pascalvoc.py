@@ -54,7 +54,7 @@ def job(root: Path, results: Path, *overrides: str, source="synthetic", train=3,
 def test_a_stopped_trial_continues_to_the_bit(root, tmp_path, monkeypatch):
     overrides = ("task.epochs=2", "checkpoint.seconds=0", "metric=sobolev")
     planned = job(root, tmp_path / "whole", *overrides)
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     whole = numbers(planned.folder)
 
     planned = job(root, tmp_path / "cut", *overrides)
@@ -66,9 +66,9 @@ def test_a_stopped_trial_continues_to_the_bit(root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        run(planned.resolved, planned.folder, bar=False)
+        run(planned.resolved, planned.folder)
     monkeypatch.setattr(checkpoint, "save", save)
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     assert numbers(planned.folder) == whole
 
     assert [row["epoch"] for row in whole["log"]] == [1, 2]
@@ -172,7 +172,7 @@ def test_training_scores_are_means_or_quotients_of_sums():
 def test_it_learns_the_stand_ins_shapes(root, tmp_path):
     overrides = ("task.num_classes=3", "task.epochs=12", "task.batch_size=4", "optimizer.lr=0.02")
     planned = job(root, tmp_path, *overrides, train=32, test=6)
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     first, *_, last = map(json.loads, (planned.folder / "log.jsonl").read_text().splitlines())
     assert last["train_loss"] < first["train_loss"]
     assert last["test_iou"] > 50

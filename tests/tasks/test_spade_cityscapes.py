@@ -252,7 +252,7 @@ def job(tmp_path: Path, *overrides: str, runs: str = "runs") -> Job:
 
 def ran(tmp_path: Path, *overrides: str, runs: str = "runs") -> Path:
     planned = job(tmp_path, *overrides, runs=runs)
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     return planned.folder
 
 
@@ -300,9 +300,9 @@ def test_a_stopped_trial_continues_to_the_bit(
 
     monkeypatch.setattr(checkpoint, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        run(planned.resolved, planned.folder, bar=False)
+        run(planned.resolved, planned.folder)
     monkeypatch.setattr(checkpoint, "save", save)
-    run(planned.resolved, planned.folder, bar=False)
+    run(planned.resolved, planned.folder)
     assert numbers(planned.folder) == numbers(whole)
     assert (planned.folder / "samples.png").read_bytes() == (whole / "samples.png").read_bytes()
 

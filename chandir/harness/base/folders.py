@@ -99,6 +99,11 @@ def searched() -> list[str]:
     return [f"hydra.searchpath=[{places}]"] if places else []
 
 
+def shown(path: Path) -> Path:
+    """A path as a reader finds it: whole, where the program was not started from its folder."""
+    return path if Path.cwd() == ROOT else path.absolute()
+
+
 def roots() -> Iterator[Path]:
     """Folders whose Python files are sources: this project's and the user's own."""
     yield ROOT

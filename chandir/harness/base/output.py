@@ -1,10 +1,18 @@
-"""Standard output and error that no trial dies of."""
+"""Standard output and error that no trial dies of, on any terminal, pipe or disk."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import Any
+
+NARROW = 80  # columns of what is no terminal
+# What the project prints beside ASCII, for terminals without it; bars keep their width.
+SPELT = str.maketrans({
+    "±": "+-", "−": "-", "—": "-", "–": "-", "…": "~", "·": "-", "λ": "lambda", "×": "x",
+    "≥": ">=", "≤": "<=", "━": "#", "╸": "#", "─": "-", "²": "2",
+})  # fmt: skip
 
 
 class Lasting:
@@ -20,7 +28,7 @@ class Lasting:
     def write(self, text: str) -> int:
         """Write as far as anyone reads."""
         try:
-            self._stream.write(text)
+            self._stream.write(spelt(text))
         except OSError:
             self._silence()
         return len(text)
@@ -48,6 +56,46 @@ def outlast() -> None:
         stream = getattr(sys, name)
         if stream is None:  # started with >&-
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):  # a terminal without ± gets a question mark
+        elif hasattr(stream, "reconfigure"):  # what a terminal cannot show gets a question mark
             stream.reconfigure(errors="replace")
         setattr(sys, name, Lasting(stream))
+
+
+def unicode() -> bool:
+    """Whether output may hold more than ASCII.
+
+    In the locale C Python writes UTF-8 all the same: someone who asked for it is given ASCII.
+    """
+    asked = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return asked not in ("C", "POSIX") and encoding.lower().startswith("utf")
+
+
+def spelt(text: str) -> str:
+    """A text as this output can show it; call it before widths are measured."""
+    return text if text.isascii() or unicode() else text.translate(SPELT)
+
+
+def interactive() -> bool:
+    """Whether someone watches a terminal on which lines can be drawn anew."""
+    automatic = os.environ.get("CI", "").lower() not in ("", "0", "false")
+    dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+    return not automatic and not dumb and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def columns() -> int:
+    """How wide the output is; a pipe is as wide as a narrow terminal, unless COLUMNS says else."""
+    return max(40, shutil.get_terminal_size((NARROW, 24)).columns) if watched() else _asked()
+
+
+def watched() -> bool:
+    """Whether standard output is a terminal."""
+    try:
+        return bool(sys.stdout.isatty())
+    except ValueError:  # closed
+        return False
+
+
+def _asked() -> int:
+    asked = os.environ.get("COLUMNS", "")
+    return max(40, int(asked)) if asked.isdecimal() else NARROW

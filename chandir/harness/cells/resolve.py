@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError, one_of
 from chandir.harness.cells.labels import labels
 from chandir.harness.cells.table import filled_in, in_file, table_row
@@ -96,6 +97,7 @@ def resolve(composed: dict[str, Any]) -> Resolved:
     plain["schedule"] = config.schedule.with_settings(filled_in(config, row, task["epochs"]))
     plain["metric"] = config.metric.with_settings(config.metric.settings)
     final = _parts(check(plain))
+    _refuse_guessed_rate(config)
     _refuse_idle_rate(config, final)
     if not config.data.verify:
         notes.append("data.verify=false: files not held to their publisher's checksums")
@@ -156,6 +158,21 @@ def _refuse_ignored(config: Config) -> None:
         raise UserError("graphs=true has no effect on device=cpu; use auto, or a CUDA device")
     if config.precision == "tf32" and config.device == "cpu":
         raise UserError("precision=tf32 has no effect on device=cpu; use fp32, or a CUDA device")
+
+
+def _refuse_guessed_rate(config: Config) -> None:
+    """Refuse SGD's rate for an optimizer of a user's own, to which nothing says that it fits."""
+    name, rows = config.optimizer.name, config.task.table1
+    file = folders.options()["optimizer", name]
+    known = stated("optimizer", name)
+    told = config.optimizer.lr or known.get("usual_lr") or "lr" not in config.optimizer.settings
+    if told or file.is_relative_to(folders.CONF) or any(row.optimizer == name for row in rows):
+        return
+    if rows[0].lr is not None:  # a GAN's two rates are its own optimizer's
+        raise UserError(
+            f"optimizer={name}: neither its file nor task={config.task.name} gives its learning "
+            f"rate: expected usual_lr in {file}; add it there, or set optimizer.lr"
+        )
 
 
 def _refuse_idle_rate(config: Config, final: Config) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
@@ -109,7 +111,7 @@ def _refuse(override: Override, text: str) -> None:
         for choice in _choices(override):
             if choice not in options:
                 raise UserError(
-                    f"{key}={choice}: expected {one_of(options)}{nearest(choice, options)}"
+                    f"{key}={choice}: expected {one_of(options)}{_own(key, choice, options)}"
                 )
     elif key in MOVED:
         raise UserError(f"{key} is {MOVED[key]} now: expected {MOVED[key]}=...")
@@ -130,6 +132,16 @@ def _refuse(override: Override, text: str) -> None:
                 )
             if int(value.partition("=")[2]) > LARGEST:
                 raise UserError(f"{value}: expected at most {LARGEST}")
+
+
+def _own(group: str, choice: str, options: Iterable[str]) -> str:
+    """Where a choice that there is not may be, one of the user's own or a misspelt one."""
+    try:
+        folder = next(iter(sorted(Path().glob(f"*/{group}/{choice}.yaml")))).parents[1]
+        return f"; {folder}/{group}/{choice}.yaml is there: add --config-dir {folder}"
+    except (StopIteration, OSError, ValueError):  # none, or no pattern for a file
+        own = f"one of your own, FOLDER/{group}/{choice}.yaml, takes --config-dir FOLDER"
+        return f"{nearest(choice, options)}; {own}"
 
 
 def _refuse_interpolation(text: str) -> None:

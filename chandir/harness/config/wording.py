@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chandir.harness.base import folders
 from chandir.harness.base.errors import nearest
 
 # By pydantic's kind of error, where its own words do not fit.
@@ -31,7 +32,7 @@ def sentence(problem: Any) -> str:
     if kind == "extra_forbidden":
         return f"{key}: there is no such setting; remove it"
     if kind == "missing":
-        return f"{key}: missing; its configuration file has to give it"
+        return f"{key}: missing: expected in {_file(where[0], problem['input'])}; add it there"
     value = as_typed(problem["input"])
     expectation = EXPECTATIONS.get(kind) or problem["msg"].removeprefix("Input should be ")
     guess = ""
@@ -40,6 +41,15 @@ def sentence(problem: Any) -> str:
         choices = context["expected"].replace(" or ", ", ").split(",")
         guess = nearest(value, [choice.strip("' ") for choice in choices])
     return f"{key}={value}: expected {expectation.format(**context)}{guess}"
+
+
+def _file(group: str, content: Any) -> str:
+    """The file that a part's settings come from, as far as they tell."""
+    option = content.get("name") if isinstance(content, dict) else None
+    known = folders.options()
+    if file := known.get((group, str(option))):
+        return str(file)
+    return f"its file, {group}/NAME.yaml" if group in {g for g, _ in known} else "conf/config.yaml"
 
 
 def as_typed(value: Any) -> str:

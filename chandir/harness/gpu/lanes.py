@@ -29,7 +29,7 @@ class _Lane:
 
     def __init__(self, trial: Trial, lanes: int) -> None:
         self.trial = trial
-        self.course = course(*trial, bar=False, lanes=lanes)
+        self.course = course(*trial, lanes=lanes)
         self.request: Request | None = None
 
     def advance(self, step: Callable[[], Request], ended: Ended) -> bool:

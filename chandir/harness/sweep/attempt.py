@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,16 +10,16 @@ from chandir.harness.base import signals
 from chandir.harness.base.errors import UserError, out_of_memory
 from chandir.harness.durable import outcomes
 from chandir.harness.sweep.plan import Job
+from chandir.harness.tracking import news, progress
 
-DONE, FAILED, MEMORY = "done", "failed", "out of memory"  # how a trial ended
+DONE, FAILED, MEMORY = news.DONE, news.FAILED, "out of memory"  # how a trial ended
 
 
-def attempt(job: Job, bar: bool = True) -> str:
-    """Run one trial. A failure is recorded, told, and left to the summary.
+def attempt(job: Job) -> str:
+    """Run one trial. Its end is told; a failure is recorded, and left to the summary.
 
     Args:
         job: the trial.
-        bar: show a progress bar, if this is a terminal.
 
     Returns:
         DONE, FAILED, or MEMORY: a failure that may succeed with fewer trials at a time.
@@ -34,11 +33,13 @@ def attempt(job: Job, bar: bool = True) -> str:
 
     with signals.listening():
         signals.check()
+        news.tell(news.Started(job.folder))
         try:
-            run(job.resolved, job.folder, bar)
-            return DONE
+            run(job.resolved, job.folder)
         except Exception as error:
             outcome = _failed(job.folder, error)
+        else:
+            return _done(job.folder)
         devices.free()
         return outcome
 
@@ -61,11 +62,20 @@ def attempt_all(jobs: Sequence[Job], size: int, ended: Callable[[int, str], bool
     trials = [(job.resolved, job.folder) for job in jobs]
 
     def told(trial: lanes.Trial, error: Exception | None) -> bool:
-        return ended(trials.index(trial), DONE if error is None else _failed(trial[1], error))
+        return ended(trials.index(trial), _outcome(trial[1], error))
 
     with signals.listening():
         signals.check()
         lanes.run(trials, size, told)
+
+
+def _outcome(folder: Path, error: Exception | None) -> str:
+    return _done(folder) if error is None else _failed(folder, error)
+
+
+def _done(folder: Path) -> str:
+    news.tell(progress.ended(folder))
+    return DONE
 
 
 def _failed(folder: Path, error: Exception) -> str:
@@ -77,14 +87,16 @@ def _failed(folder: Path, error: Exception) -> str:
 
 def _told(folder: Path, error: Exception) -> str:
     outcomes.failed(folder, f"{type(error).__name__}: {error}")
-    if isinstance(error, UserError):
-        print(f"failed: {error}", file=sys.stderr, flush=True)
-        return FAILED
-    traceback.print_exception(error)
-    print(f"failed: {folder}: {error}{_remedy(error)}", file=sys.stderr, flush=True)
-    if out_of_memory(error):
+    ours = isinstance(error, UserError)
+    memory = not ours and out_of_memory(error)
+    # The summary shows what the folder keeps; where it could not be told, this is the only place.
+    kept = ours or (folder / "error.txt").is_file()
+    trace = "" if kept else "".join(traceback.format_exception(error))
+    why = str(error) if ours else f"{type(error).__name__}: {error}{_remedy(error)}"
+    news.tell(news.Ended(folder, MEMORY if memory else FAILED, why=why, trace=trace))
+    if memory:
         return MEMORY
-    if "CUDA error" in str(error):  # it sticks to the process: nothing more can run here
+    if not ours and "CUDA error" in str(error):  # it sticks to the process: nothing more runs here
         raise SystemExit(1) from None
     return FAILED
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chandir import runfolder
 from chandir.harness.base.errors import UserError
+from chandir.harness.base.words import many
 from chandir.harness.sweep.plan import Job
 from chandir.harness.trial import origins
 from chandir.harness.trial.origins import Here, Origin
@@ -101,9 +102,9 @@ class Complete:
         if not self.others:
             return []
         counts = Counter(self.others.values()).most_common()
-        first = (
-            f"{len(self.others)} of {len(self.jobs)} trials are complete with other code or data:"
-        )
+        are = "is" if len(self.others) == 1 else "are"
+        total = many(len(self.jobs), "trial")
+        first = f"{len(self.others)} of {total} {are} complete with other code or data:"
         lines = [f"  {count} with {other}: {other.changes}" for other, count in counts[:SHOWN]]
         if rest := counts[SHOWN:]:
             lines.append(f"  {sum(count for _, count in rest)} with {len(rest)} others")
@@ -114,18 +115,17 @@ class Complete:
         lines = self._uncompared()
         if self.lacking:
             runs = (
-                "they run again"
-                if self.choice == "restart"
-                else ("on_change=restart runs them again, and so does removing their folders")
+                "on_change=restart makes them, and so does removing the folders"
+                if self.choice != "restart"
+                else f"{'it runs' if len(self.lacking) == 1 else 'they run'} again"
             )
-            lines.append(f"{len(self.lacking)} complete trials have no weights.pt: {runs}")
+            have = "complete trial has" if len(self.lacking) == 1 else "complete trials have"
+            lines.append(f"{len(self.lacking)} {have} no weights.pt: {runs}")
         return lines
 
     def _uncompared(self) -> list[str]:
         if not self.unknown:
             return []
         why = f" ({self.here.why})" if self.here.why else ", which takes loading them"
-        return [
-            f"not compared: whether {len(self.unknown)} complete trials ran on the data that are "
-            f"here now{why}"
-        ]
+        trials = many(len(self.unknown), "complete trial")
+        return [f"not compared: whether {trials} ran on the data that are here now{why}"]

@@ -9,19 +9,21 @@ parent is killed, its workers notice and leave.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from chandir.harness.base import signals
-from chandir.harness.sweep.attempt import DONE, MEMORY
+from chandir.harness.base.words import many
+from chandir.harness.sweep.attempt import DONE, FAILED, MEMORY
 from chandir.harness.sweep.plan import Job
 from chandir.harness.sweep.silence import USUAL, Watch
-from chandir.harness.sweep.worker import Unit, Worker, end_all, tell, work
-from chandir.harness.tracking.progress import QUIET
+from chandir.harness.sweep.voices import Voices
+from chandir.harness.sweep.worker import Outcome, Unit, Worker, end_all, tell, work
+from chandir.harness.tracking import news
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def run_all(packing: Packing, stop_on_error: bool, silence: float = USUAL) -> bo
         Leave: for a signal, after the workers left.
     """
     count = sum(len(unit.jobs) for unit in packing.units)
-    print(f"{count} trials, {packing.at_a_time} at a time: {packing.why}", flush=True)
+    news.say(f"{many(count, 'trial')}, {packing.at_a_time} at a time: {packing.why}")
     if packing.places != {None: 1}:
         return _Pool(packing, stop_on_error, silence).run()
 
@@ -69,7 +71,7 @@ def run_all(packing: Packing, stop_on_error: bool, silence: float = USUAL) -> bo
         del index
         return outcome == DONE or not stop_on_error
 
-    return all(work(unit, ended, bar=True) for unit in packing.units)
+    return all(work(unit, ended) for unit in packing.units)
 
 
 @dataclass
@@ -89,25 +91,24 @@ class _Pool:
         self.places = [_Place(visible, size) for visible, size in packing.places.items()]
         self.stop_on_error = stop_on_error
         self.stopped = False
-        self.total, self.ended, self.told = sum(len(unit.jobs) for unit in packing.units), 0, 0.0
+        self.voices = Voices()
         self.lost: list[Job] = []  # trials whose worker died once
         self.busy: dict[Any, tuple[Worker, _Place]] = {}  # by the worker's link
 
     def run(self) -> bool:
-        with _bar(self.total) as bar:
-            try:
-                while self.waiting or self.busy:
-                    while self.waiting and (free := [p for p in self.places if p.busy < p.size]):
-                        self._hand_out(min(free, key=lambda place: place.busy))
-                    ready = wait(list(self.busy), self.watch.pause)
-                    for link in ready:
-                        self._collect(*self.busy[link], bar)
-                    self._name_the_silent()
-            except signals.Leave as leave:
-                print(f"{leave}: running trials save and leave", file=sys.stderr, flush=True)
-                raise
-            finally:
-                self._dismiss()
+        try:
+            while self.waiting or self.busy:
+                while self.waiting and (free := [p for p in self.places if p.busy < p.size]):
+                    self._hand_out(min(free, key=lambda place: place.busy))
+                ready = wait(list(self.busy), self.watch.pause)
+                for link in ready:
+                    self._collect(*self.busy[link])
+                self._name_the_silent()
+        except signals.Leave as leave:
+            news.say(f"{leave}: running trials save and leave", error=True)
+            raise
+        finally:
+            self._dismiss()
         return not self.stopped
 
     def _name_the_silent(self) -> None:
@@ -120,23 +121,26 @@ class _Pool:
             for job in worker.left[: worker.unit.lanes]
         }
         for line in self.watch.look(running):
-            print(line, file=sys.stderr, flush=True)
+            news.say(line, error=True)
 
     def _hand_out(self, place: _Place) -> None:
-        worker = place.idle.pop() if place.idle else Worker(place.visible, self.stop_on_error)
+        if place.idle:
+            worker = place.idle.pop()
+        else:
+            worker = Worker(place.visible, self.stop_on_error, self.voices.mouth)
         self.busy[worker.link] = worker, place
         place.busy += 1
         with contextlib.suppress(BrokenPipeError):  # it died idle; collecting it will tell
             worker.take(self.waiting.popleft())
 
-    def _collect(self, worker: Worker, place: _Place, bar: Any) -> None:
+    def _collect(self, worker: Worker, place: _Place) -> None:
         try:
-            ended = worker.outcome()
-        except (EOFError, ConnectionError):
+            heard = worker.hear()
+        except (EOFError, OSError):  # it died, perhaps within a word
             self._release(worker, place)
-            self._bury(worker, bar)
+            self._bury(worker)
             return
-        if ended is None:
+        if heard is None:
             self._release(worker, place)
             if worker.spent:
                 worker.retire()
@@ -145,47 +149,47 @@ class _Pool:
             if worker.left and not self.stopped:  # they had no memory, which was not counted
                 self.waiting.appendleft(replace(worker.unit, jobs=worker.left))
             return
-        index, outcome = ended
-        job = worker.unit.jobs[index]
+        if not isinstance(heard, Outcome):
+            news.tell(heard)
+            return
+        job = worker.unit.jobs[heard.index]
         worker.left.remove(job)
-        if outcome == MEMORY and place.size > 1:
+        if heard.how == MEMORY and place.size > 1:
             self._halve(place)
             worker.spent = True
             self.waiting.appendleft(Unit([job]))  # it continues from its checkpoint
-        else:
-            self._count(bar, outcome == DONE)
+        elif heard.how != DONE:
+            self._failed()
 
     def _halve(self, place: _Place) -> None:
         """Fewer workers on this device; those that run go on."""
         place.size = min(place.size, max(1, place.busy // 2))
         where = "" if place.visible is None else f" on GPU {place.visible}"
-        print(f"out of memory: {place.size} workers at a time{where} from here on", flush=True)
+        news.say(f"out of memory: {many(place.size, 'worker')} at a time{where} from here on")
 
-    def _bury(self, worker: Worker, bar: Any) -> None:
+    def _bury(self, worker: Worker) -> None:
         """Start the trials of a dead worker again, but for those that another one died of."""
         how = worker.end()
         for job in worker.left:
-            print(f"worker lost ({how}): {job}", file=sys.stderr, flush=True)
-            if job in self.lost:
+            again = job not in self.lost
+            lost = f"worker lost ({how})"
+            what = (lost, "it is started again") if again else (FAILED, f"{lost} twice")
+            news.tell(news.Ended(Path(str(job)), what[0], why=what[1]))
+            if not again:
                 tell(job, how)
-                self._count(bar, done=False)
-        again = [job for job in worker.left if job not in self.lost]
-        self.lost += again
-        if again and not self.stopped:
-            unit = replace(worker.unit, jobs=again, lanes=max(1, worker.unit.lanes // 2))
+                self._failed()
+        rest = [job for job in worker.left if job not in self.lost]
+        self.lost += rest
+        if rest and not self.stopped:
+            unit = replace(worker.unit, jobs=rest, lanes=max(1, worker.unit.lanes // 2))
             self.waiting.appendleft(unit)
 
     def _release(self, worker: Worker, place: _Place) -> None:
         del self.busy[worker.link]
         place.busy -= 1
 
-    def _count(self, bar: Any, done: bool) -> None:
-        bar.update()
-        self.ended += 1
-        if bar.disable and time.monotonic() - self.told > QUIET:  # no terminal, no bar
-            self.told = time.monotonic()
-            print(f"{self.ended} of {self.total} trials have ended", flush=True)
-        if not done and self.stop_on_error:
+    def _failed(self) -> None:
+        if self.stop_on_error:
             self.stopped = True
             self.waiting.clear()
 
@@ -193,10 +197,4 @@ class _Pool:
         workers = [worker for place in self.places for worker in place.idle]
         workers += [worker for worker, _ in self.busy.values()]
         end_all(workers)
-
-
-def _bar(total: int) -> Any:
-    from tqdm import tqdm
-
-    quiet = not sys.stderr.isatty()
-    return tqdm(total=total, unit="trial", leave=False, dynamic_ncols=True, disable=quiet)
+        self.voices.close()

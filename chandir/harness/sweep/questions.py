@@ -34,6 +34,11 @@ def asked(arguments: Sequence[str]) -> bool:
     return any(_flag(argument) in FLAGS.keys() - ALONE for argument in arguments)
 
 
+def version(arguments: Sequence[str]) -> bool:
+    """Whether it is the version that is asked for."""
+    return "--version" in arguments
+
+
 def _flag(argument: str) -> str:
     name = argument.partition("=")[0]
     return SHORT.get(name, name)

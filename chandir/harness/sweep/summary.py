@@ -3,165 +3,43 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from chandir import runfolder
+from chandir.harness.base import output
 from chandir.harness.base.errors import UserError
-from chandir.harness.config.schema import Config
-from chandir.harness.durable import outcomes
-from chandir.harness.durable.provenance import machines
+from chandir.harness.base.folders import shown
+from chandir.harness.base.words import duration, many
+from chandir.harness.sweep import table
 from chandir.harness.sweep.complete import CHOICES, Complete
-from chandir.harness.trial.origins import Origin
-from chandir.runfolder import log, reading
+from chandir.harness.sweep.differences import Differences
+from chandir.harness.sweep.table import Compare
+from chandir.harness.sweep.tally import Cell, cells
+from chandir.harness.tracking.progress import in_words
+from chandir.runfolder import reading, weights
 
 TRACEBACKS = 5  # different ones shown at the end of a sweep
 
 
-@dataclass
-class Cell:
-    """The trials of one cell, as their run folders stand.
-
-    Attributes:
-        name: the cell's folder.
-        labels: how it deviates from the paper.
-        epochs: of one trial.
-        steps: of one trial, on the task's own data.
-        planned: trials asked for.
-        results: ``final.json`` of the complete ones of this code and these data.
-        others: that of the complete ones of other code or data, apart for each: no mean is of two.
-        waits: whether those run again, so that they are not done.
-        failed: why, of each run folder with an error.
-        damaged: why, of each that has a result which cannot be trusted; it is run again.
-        machines: the kinds that ran the complete ones, each once.
-        like: what decides how long a step takes, first of all: task, network and batch size.
-        ran: epochs that the trials which are not complete have behind them.
-        paces: seconds per epoch of every trial that has one behind it.
-    """
-
-    name: str
-    labels: list[str]
-    notes: list[str]
-    epochs: int
-    steps: int
-    like: tuple[str, str, int | None]
-    planned: int = 0
-    results: list[dict[str, Any]] = field(default_factory=list)
-    others: dict[Origin, list[dict[str, Any]]] = field(default_factory=dict)
-    waits: bool = False
-    failed: dict[Path, str] = field(default_factory=dict)
-    damaged: dict[Path, str] = field(default_factory=dict)
-    ran: int = 0
-    paces: list[float] = field(default_factory=list)
-    machines: list[str] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        """Epochs that are still to be run."""
-        return self.epochs * (self.planned - self.done) - self.ran
-
-    @property
-    def done(self) -> int:
-        """Trials that are not run any more."""
-        others = sum(map(len, self.others.values()))
-        return len(self.results) + (0 if self.waits else others)
-
-
-def _diverged(results: list[dict[str, Any]]) -> int:
-    """Trials whose loss stopped being finite; they count as complete."""
-    return sum(result["status"] == "diverged" for result in results)
-
-
-def _score(results: list[dict[str, Any]]) -> str:
-    """Mean ± standard deviation of the last epoch's score over complete trials."""
-    if not results:
-        return ""
-    primary = results[0]["score"]
-    values = [result["last"].get(primary["name"]) for result in results]
-    finite = [value for value in values if value is not None]  # diverged ones have none
-    if not finite:
-        return "not finite"
-    spread = f" ± {statistics.stdev(finite):.2f}" if len(finite) > 1 else ""
-    return f"{statistics.fmean(finite):.2f}{spread} {primary.get('unit', '')}".rstrip()
-
-
-def cells(complete: Complete) -> list[Cell]:
-    """The cells of a command line, in its order, read from the run folders."""
-    found: dict[str, Cell] = {}
-    for job in complete.jobs:
-        name = job.folder.parent.name
-        config = job.resolved.config
-        entry = found.setdefault(
-            name,
-            Cell(
-                name,
-                job.resolved.labels,
-                job.resolved.notes,
-                config.task.epochs or 0,
-                steps(config),
-                (config.task.name, config.model.name, config.task.batch_size),
-            ),
-        )
-        entry.planned += 1
-        _add(entry, job.folder, complete)
-    return list(found.values())
-
-
-def _add(entry: Cell, folder: Path, complete: Complete) -> None:
-    """Count what a run folder says, and what this process knows if the folder could not be told."""
-    found, known = runfolder.state(folder), outcomes.of(folder)
-    if found.complete:
-        totals = found.final["totals"]
-        entry.paces.append(totals["seconds"] / totals["epochs"])
-        if folder in complete.again:  # its result stands until the new run has begun
-            entry.waits = True
-            if known is not None:
-                entry.failed[folder] = known
-        if other := complete.others.get(folder):
-            entry.others.setdefault(other, []).append(dict(found.final))
-        elif folder not in complete.again:
-            entry.results.append(dict(found.final))
-            entry.machines += [m for m in machines(found.provenance) if m not in entry.machines]
-        return
-    if found.status == "damaged" and known is None:
-        entry.damaged[folder] = found.reason
-        return
-    if rows := log.rows(folder / log.NAME):
-        entry.ran += len(rows)
-        entry.paces.append(statistics.fmean(row["seconds"] for row in rows))
-    if found.status == "failed" or known is not None:
-        entry.failed[folder] = found.reason if found.status == "failed" else str(known)
-
-
-def steps(config: Config) -> int:
-    """Optimizer steps of one trial; the last partial batch of an epoch is one, unless dropped."""
-    samples = (config.task.model_extra or {}).get("train_size") or config.task.shape["samples"]
-    assert config.task.batch_size is not None
-    assert config.task.epochs is not None
-    whole, rest = divmod(samples, config.task.batch_size)
-    partial = rest > 0 and not config.task.shape.get("drop_last")
-    return (whole + partial) * config.task.epochs
-
-
 def plan_text(complete: Complete) -> str:
     """What would run: cells, trials, what is done, labels, and the time left if it can be told."""
-    jobs, table = complete.jobs, cells(complete)
-    total = sum(entry.planned * entry.steps for entry in table)
+    jobs, every = complete.jobs, cells(complete)
+    total = sum(entry.planned * entry.steps for entry in every)
     lines = [
-        f"{len(jobs)} trials of {len(table)} cells, {total:,} steps, under "
-        f"{jobs[0].resolved.config.paths.results}"
+        f"{many(len(jobs), 'trial')} of {many(len(every), 'cell')}, {many(total, 'step')}, under "
+        f"{shown(Path(jobs[0].resolved.config.paths.results))}"
     ]
     remarks = [
         [f"label: {label}" for label in entry.labels] + [f"note: {note}" for note in entry.notes]
-        for entry in table
+        for entry in every
     ]
     shared = [remark for remark in remarks[0] if all(remark in each for each in remarks)]
-    for entry, own in zip(table, remarks, strict=True):
+    for entry, own in zip(every, remarks, strict=True):
+        lines.append(f"  {entry.name}")
         lines.append(
-            f"  {entry.name}: {entry.planned} trials of {entry.epochs} epochs, "
-            f"{entry.steps:,} steps each, {len(entry.results)} done"
+            f"      {many(entry.planned, 'trial')} of {many(entry.epochs, 'epoch')}, "
+            f"{many(entry.steps, 'step')} each, {len(entry.results)} done"
             + "".join(f", {len(each)} with {other}" for other, each in entry.others.items())
         )
         lines += [f"      {remark}" for remark in own if remark not in shared]
@@ -169,56 +47,99 @@ def plan_text(complete: Complete) -> str:
     if complete.others:
         lines.append(f"  {CHOICES[complete.choice]}")
     lines += complete.notes()
-    if any(entry.left for entry in table):
-        lines.append(_time_left(table))
-    return "\n".join(lines)
+    if any(entry.left for entry in every):
+        lines.append(_time_left(every))
+    return "\n".join(fitted(line) for line in lines)
 
 
-def _time_left(table: list[Cell]) -> str:
+def _time_left(every: list[Cell]) -> str:
     """As measured in each cell, or else in those of the same task, network and batch size."""
     seconds, others = 0.0, 0
-    for entry in table:
-        alike = [pace for other in table if other.like == entry.like for pace in other.paces]
+    for entry in every:
+        alike = [pace for other in every if other.like == entry.like for pace in other.paces]
         paces = entry.paces or alike
         if entry.left and not paces:
             return "time left: unknown until an epoch of each network and batch size is done"
         others += bool(entry.left) and not entry.paces
         seconds += entry.left * statistics.fmean(paces) if entry.left else 0.0
-    borrowed = f" ({others} cells at the pace of others with their network)" if others else ""
+    cells_of = f"{many(others, 'cell')} at the pace of others with the same network"
+    borrowed = f" ({cells_of})" if others else ""
     return f"about {seconds / 60:.1f} min left, one trial after the other, as measured{borrowed}"
 
 
-def text(complete: Complete) -> str:
-    """The table at the end of a sweep, each failed trial's last line, and the tracebacks."""
-    rows: list[tuple[str, ...]] = [
-        ("cell", "planned", "done", "diverged", "failed", "score (last epoch)")
-    ]
-    table = cells(complete)
-    for entry in table:
-        counts = (entry.planned, len(entry.results), _diverged(entry.results), len(entry.failed))
-        rows.append((entry.name, *map(str, counts), _score(entry.results)))
-        for other, results in entry.others.items():
-            counts_of = (str(len(results)), str(_diverged(results)))
-            rows.append((f"  with {other}", "", *counts_of, "", _score(results)))
-    lines = [aligned(rows, left=(0, 5)), *complete.told()]
-    for label in sorted({label for entry in table for label in entry.labels}):
+def text(complete: Complete, compare: Compare | None = None) -> str:
+    """What the trials came to, each failed one's last line, and the tracebacks.
+
+    Args:
+        complete: the command line's trials.
+        compare: means and differences of complete trials; None: means alone.
+    """
+    every, jobs = cells(complete), complete.jobs
+    names = Differences(jobs)
+    lines = _single(every[0]) if len(jobs) == 1 else table.table(every, names, compare)
+    lines += complete.told()
+    for label in sorted({label for entry in every for label in entry.labels}):
         lines.append(f"label: {label}")
-    for note in sorted({note for entry in table for note in entry.notes}):
+    for note in sorted({note for entry in every for note in entry.notes}):
         lines.append(f"note: {note}")
-    lines += [unlike(entry.name, entry.machines) for entry in table if len(entry.machines) > 1]
-    for entry in table:
+    lines += [unlike(entry.name, entry.machines) for entry in every if len(entry.machines) > 1]
+    for entry in every:
         for folder, why in entry.failed.items():
             told = "traceback: error.txt" if (folder / "error.txt").is_file() else "told above"
             lines.append(f"failed: {folder}: {why} ({told})")
         for folder, why in entry.damaged.items():
             lines.append(f"damaged: {folder}: {why} (the same command runs it again)")
-    lines += _tracebacks([folder for entry in table for folder in entry.failed])
-    waiting = sum(entry.planned - entry.done - len(entry.failed) for entry in table)
+    lines += _tracebacks([folder for entry in every for folder in entry.failed])
+    waiting = sum(entry.planned - entry.done - len(entry.failed) for entry in every)
     if waiting:
-        lines.append(
-            f"{waiting} of {len(complete.jobs)} trials are not finished: the same command continues"
-        )
-    return "\n".join(lines)
+        are = f"{waiting} of {many(len(jobs), 'trial')} {'is' if waiting == 1 else 'are'}"
+        of = "the trial is" if len(jobs) == 1 else are
+        lines.append(f"{of} not finished: the same command continues")
+    if len(jobs) > 1 and any(entry.results for entry in every):
+        lines.append(f"run folders: {shown(_common([entry.home for entry in every]))}")
+    return "\n".join(line if line[:4].isspace() else fitted(line) for line in lines if line)
+
+
+def fitted(line: str) -> str:
+    """A line wrapped between words, where it is longer than a terminal is wide.
+
+    Paths stay whole; a line with one that is longer than that is left to the terminal.
+    """
+    width = output.columns()
+    whole = len(line) <= width or max(map(len, line.split())) > width - 2
+    if whole or not output.watched():
+        return line
+    return textwrap.fill(
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _single(entry: Cell) -> list[str]:
+    """What a trial by itself came to, where that is, and what to do with it; empty without one."""
+    for folder, final in entry.results.items():
+        score, last, best = final["score"], final["last"], final["best"]
+        name = score["name"]
+        told = f"{final['status']}: {name.replace('_', ' ')} {in_words(last.get(name), score)}"
+        if final["status"] == "done" and best["epoch"] != last["epoch"]:
+            told += f" (best epoch, {best['epoch']}: {in_words(best[name], score)})"
+        lines = [f"{told}, {duration(final['totals']['seconds'])}", f"folder: {shown(folder)}"]
+        if (folder / weights.NAME).is_file():
+            lines.append(f"weights: {weights.NAME} in it, a state_dict for torch.load")
+        task = "" if entry.like[0] == "digits" else f" task={entry.like[0]}"
+        results = folder.parents[2]
+        page = f"python scripts/report.py {results} --out {results.parent / 'page'}"
+        return [
+            *lines,
+            f"against the plain gradient: python run.py experiment=compare{task}",
+            f"as a page: {page}",
+        ]
+    return []
+
+
+def _common(homes: Sequence[Path]) -> Path:
+    """The folder that holds all cells: a task's, or the results'."""
+    parents = {home.parent for home in homes}
+    return parents.pop() if len(parents) == 1 else homes[0].parents[1]
 
 
 def unlike(name: str, kinds: Sequence[str]) -> str:
@@ -246,15 +167,3 @@ def _tracebacks(folders: list[Path]) -> list[str]:
     if len(alike) > TRACEBACKS:
         lines.append(f"{len(alike) - TRACEBACKS} other tracebacks are in the folders' error.txt")
     return lines
-
-
-def aligned(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:
-    """Columns of text: those in ``left`` start at the left, the others end at the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            part.ljust(width) if column in left else part.rjust(width)
-            for column, (part, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )

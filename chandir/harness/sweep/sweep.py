@@ -11,8 +11,9 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from chandir.harness.base import signals
+from chandir.harness.base import output, signals
 from chandir.harness.base.errors import UserError
+from chandir.harness.base.words import many
 from chandir.harness.command import launchers
 from chandir.harness.command.arguments import expand, parse, refuse_repeated
 from chandir.harness.config import portable
@@ -20,8 +21,12 @@ from chandir.harness.durable.record import Record
 from chandir.harness.sweep import idle, summary
 from chandir.harness.sweep.attempt import attempt
 from chandir.harness.sweep.complete import CHOICES, Complete, compared
+from chandir.harness.sweep.differences import Differences
 from chandir.harness.sweep.launch import launch
+from chandir.harness.sweep.opening import opening
 from chandir.harness.sweep.plan import Job, jobs
+from chandir.harness.sweep.table import Compare
+from chandir.harness.tracking import display
 from chandir.harness.trial.origins import Here
 
 SWEEP = ("-m", "--multirun")
@@ -58,17 +63,18 @@ def prepare(arguments: list[str]) -> list[Job]:
     scale = planned[0].resolved.config.scale
     asked = [job for it in parsed if it.key_or_group == "trial" for job in expand([it])]
     if scale.trials is not None and len(asked) > scale.trials:
-        print(f"scale={scale.name}: at most {scale.trials} trials of a cell run, of the "
+        print(f"scale={scale.name}: at most {many(scale.trials, 'trial')} of a cell run, of the "
               f"{len(asked)} asked")  # fmt: skip
     return planned
 
 
-def execute(planned: list[Job], arguments: list[str]) -> int:
+def execute(planned: list[Job], arguments: list[str], compare: Compare | None = None) -> int:
     """Run what is not complete yet, and say what came of it.
 
     Args:
         planned: from `prepare`.
         arguments: the command line without the program's name.
+        compare: what the summary says of complete trials, see `summary.text`.
 
     Returns:
         The exit status: 0 complete, 1 not, 2 refused, 128 + n after signal n.
@@ -77,6 +83,8 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
     if planned[0].resolved.config.plan:
         print(summary.plan_text(Complete(planned, here)))
         return 0
+    for line in opening(planned, arguments):
+        print(summary.fitted(line), flush=True)
     sweep = len(planned) > 1 or any(flag in arguments for flag in SWEEP)
     try:
         with signals.listening():
@@ -90,10 +98,8 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
             pending = before.pending
             _check_needs(pending, arguments)
             _tell(before)
-            if pending and not sweep:
-                attempt(pending[0])
-            elif pending:
-                launch(pending, [item for item in arguments if launchers.own(item)])
+            if pending:
+                _run(planned, pending, [item for item in arguments if launchers.own(item)], sweep)
             for each in planned:
                 Record(each.folder).tidy()
     except UserError as error:
@@ -107,15 +113,27 @@ def execute(planned: list[Job], arguments: list[str]) -> int:
         print(summary.text(Complete(planned, here)))
         raise
     after = Complete(planned, here)
-    print(summary.text(after))
+    if output.watched() and pending and sweep:
+        print()
+    print(summary.text(after, compare))
     return 0 if not after.pending else 1
+
+
+def _run(planned: list[Job], pending: list[Job], of_launcher: list[str], sweep: bool) -> None:
+    """Run trials, and show how far they are."""
+    with display.shown(Differences(planned).planned(pending), len(planned) - len(pending)):
+        if sweep:
+            launch(pending, of_launcher)
+        else:
+            attempt(pending[0])
 
 
 def _tell(before: Complete) -> None:
     """What is complete, and what becomes of it."""
     stand = len(before.jobs) - len(before.pending)
     if stand:
-        print(f"{stand} of {len(before.jobs)} trials were complete already")
+        were = f"{stand} of {many(len(before.jobs), 'trial')} {'was' if stand == 1 else 'were'}"
+        print(f"{'the trial was' if len(before.jobs) == 1 else were} complete already")
     lines = before.told()
     if lines:
         lines.append(f"  {CHOICES[before.choice]}")

@@ -1,23 +1,30 @@
-"""A worker: a process that runs trials, one unit after the other, and tells how each one ended."""
+"""A worker: a process that runs trials, one unit after the other, and tells how each one ended.
+
+Over its link come, in order: news of a trial, its `Outcome`, and None for the end of a unit. What
+it prints, and what libraries in it print, goes into a pipe that all workers share, line by line.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from chandir.harness.base import files, signals
 from chandir.harness.base.output import outlast
 from chandir.harness.durable import outcomes
 from chandir.harness.sweep.attempt import DONE, attempt, attempt_all
 from chandir.harness.sweep.plan import Job
+from chandir.harness.tracking import news
 
 GRACE = 20.0  # seconds to save and leave in; SLURM kills everything after 30
 
@@ -30,19 +37,37 @@ class Unit:
     lanes: int = 1
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial of a unit ended.
+
+    Attributes:
+        index: its place in the unit.
+        how: as `attempt` says it.
+        known: what the worker knows of failures.
+    """
+
+    index: int
+    how: str
+    known: dict[Path, str] = field(default_factory=dict)
+
+
 class Worker:
     """Its parent's end.
 
     Args:
         visible: what it finds in CUDA_VISIBLE_DEVICES; None: what is there already.
         stop_on_error: it starts no further trial of a unit after a failure.
+        voice: where what it prints goes; None: where this process's does.
     """
 
-    def __init__(self, visible: str | None, stop_on_error: bool) -> None:
+    def __init__(
+        self, visible: str | None, stop_on_error: bool, voice: Connection | None = None
+    ) -> None:
         # spawn: a forked child inherits torch's thread pools in a state that may hang.
         context = multiprocessing.get_context("spawn")
         self.link, other = context.Pipe()
-        self.process = context.Process(target=serve, args=(other, visible, stop_on_error))
+        self.process = context.Process(target=serve, args=(other, visible, stop_on_error, voice))
         self.process.start()
         other.close()
         self.unit = Unit([])
@@ -58,18 +83,16 @@ class Worker:
         """End the process."""
         end_all([self])
 
-    def outcome(self) -> tuple[int, str] | None:
-        """A trial's end, or None for the unit's. What the worker knows of failures is kept.
+    def hear(self) -> Outcome | news.News | None:
+        """What it sent. What it knows of failures is kept.
 
         Raises:
-            EOFError: if the process died; or ConnectionError.
+            EOFError: if the process died; or OSError.
         """
-        received = self.link.recv()
-        if received is None:
-            return None
-        index, outcome, told = received
-        outcomes.learn(told)
-        return index, outcome
+        received: Outcome | news.News | None = self.link.recv()
+        if isinstance(received, Outcome):
+            outcomes.learn(received.known)
+        return received
 
     def end(self) -> str:
         """What a dead process died of."""
@@ -89,18 +112,21 @@ def end_all(workers: Sequence[Worker]) -> None:
     for worker in workers:
         worker.process.join(max(0.0, deadline - time.monotonic()))
         if worker.process.is_alive():
-            print(
+            news.say(
                 f"process {worker.process.pid} did not leave within {GRACE:g} s, and is killed: "
                 "what it ran continues from its last checkpoint",
-                file=sys.stderr,
-                flush=True,
+                error=True,
             )
             worker.process.kill()
             worker.process.join()
 
 
-def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
+def serve(
+    link: Connection, visible: str | None, stop_on_error: bool, voice: Connection | None = None
+) -> None:
     """A worker's life."""
+    if voice is not None:
+        _speak_into(voice)
     outlast()
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before torch looks
@@ -109,13 +135,36 @@ def serve(link: Connection, visible: str | None, stop_on_error: bool) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
 
     def ended(index: int, outcome: str) -> bool:
-        link.send((index, outcome, outcomes.drain()))
+        link.send(Outcome(index, outcome, outcomes.drain()))
         return outcome == DONE or not stop_on_error
 
-    with signals.listening(), contextlib.suppress(EOFError):
+    def forward(told: news.News) -> None:
+        """Hand news on; how far a trial is, only to a parent that listens, for nothing waits."""
+        if not isinstance(told, news.Stepped) or told.begun or _writable(link):
+            link.send(told)
+
+    with signals.listening(), contextlib.suppress(EOFError), news.told_to(forward):
         while True:
             work(link.recv(), ended)
             link.send(None)
+
+
+def _writable(link: Connection) -> bool:
+    asked = select.poll()
+    asked.register(link, select.POLLOUT)
+    return bool(asked.poll(0))
+
+
+def _speak_into(voice: Connection) -> None:
+    """Let all that this process prints, its libraries in C included, go where voice leads."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        with contextlib.suppress(AttributeError, OSError):  # closed, or its reader has left
+            getattr(sys, name).flush()
+        os.dup2(voice.fileno(), number)
+        # Line by line, each of which is written at once, and so stays whole.
+        stream = open(number, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+    voice.close()
 
 
 def _follow_parent() -> None:
@@ -125,7 +174,7 @@ def _follow_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def work(unit: Unit, ended: Callable[[int, str], bool], bar: bool = False) -> bool:
+def work(unit: Unit, ended: Callable[[int, str], bool]) -> bool:
     """Run a unit's trials; whether to go on."""
     going = True
 
@@ -137,7 +186,7 @@ def work(unit: Unit, ended: Callable[[int, str], bool], bar: bool = False) -> bo
     if unit.lanes > 1:
         attempt_all(unit.jobs, unit.lanes, told)
         return going
-    return all(told(index, attempt(job, bar=bar)) for index, job in enumerate(unit.jobs))
+    return all(told(index, attempt(job)) for index, job in enumerate(unit.jobs))
 
 
 def tell(job: Job, how: str) -> None:

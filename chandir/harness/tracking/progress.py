@@ -1,52 +1,71 @@
-"""A bar per trial on a terminal, a plain line now and then elsewhere."""
+"""A trial's progress, told now and then."""
 
 from __future__ import annotations
 
-import sys
+import math
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-QUIET = 10.0  # seconds between two plain lines
+from chandir import runfolder
+from chandir.harness.tracking import news
+
+PAUSE = 0.25  # seconds between two tellings of steps
 
 
 class Progress:
-    """Counts steps and shows scores.
+    """Counts a trial's steps.
 
     Args:
-        title: what is run, short.
+        trial: its run folder.
         steps: of the whole trial.
-        done: steps done before, on resume.
-        bar: whether a terminal gets a bar.
+        done: of these, before this start.
+        score: the task's: name, unit.
     """
 
-    def __init__(self, title: str, steps: int, done: int, bar: bool) -> None:
-        """Open the bar if someone is watching."""
-        self.title = title
+    def __init__(self, trial: Path, steps: int, done: int, score: Mapping[str, Any]) -> None:
+        """Tell where it stands."""
+        self.trial, self.steps, self.done, self.score = trial, steps, done, score
+        self.shown = ""
         self.last = time.monotonic()
-        self.bar: Any = None
-        if bar and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                total=steps, initial=done, desc=title, unit="step", leave=False, dynamic_ncols=True
-            )
+        news.tell(news.Stepped(trial, done, steps, begun=True))
 
     def tick(self) -> None:
         """One step done."""
-        if self.bar is not None:
-            self.bar.update()
+        self.done += 1
+        now = time.monotonic()
+        if now - self.last > PAUSE:
+            self.last = now
+            news.tell(news.Stepped(self.trial, self.done, self.steps))
 
-    def epoch(self, row: dict[str, Any], epochs: int, score: str) -> None:
-        """One epoch done."""
-        shown = score if score in row else next(key for key in row if key.startswith("train_loss"))
-        text = f"{shown} {row[shown]:.2f}"
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"epoch {row['epoch']}/{epochs} {text}", refresh=False)
-        elif time.monotonic() - self.last > QUIET:
-            self.last = time.monotonic()
-            print(f"{self.title}: epoch {row['epoch']}/{epochs} {text}", flush=True)
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """One epoch done.
 
-    def close(self) -> None:
-        """Remove the bar."""
-        if self.bar is not None:
-            self.bar.close()
+        Args:
+            row: of the log.
+        """
+        if self.score["name"] in row:
+            self.shown = in_words(row[self.score["name"]], self.score)
+        loss = next(value for key, value in row.items() if key.startswith("train_loss"))
+        news.tell(news.Stepped(self.trial, self.done, self.steps))
+        news.tell(news.Epoch(self.trial, row["epoch"], loss, self.shown))
+
+
+def in_words(value: float | None, score: Mapping[str, Any]) -> str:
+    """``97.12 %``, or ``FID 23.10`` where there is no unit."""
+    if value is None or not math.isfinite(value):
+        return "not finite"
+    unit = str(score.get("unit") or "")
+    name = str(score["name"]).removeprefix("test_")
+    return f"{value:.2f} {unit}" if unit else f"{name.upper()} {value:.2f}"
+
+
+def ended(trial: Path) -> news.Ended:
+    """The news of a trial that has ended without an error, from its ``final.json``."""
+    found = runfolder.state(trial)
+    if not found.complete:  # removed meanwhile
+        return news.Ended(trial, news.DONE)
+    final = found.final
+    shown = in_words(final["last"].get(final["score"]["name"]), final["score"])
+    return news.Ended(trial, found.status, shown, float(final["totals"]["seconds"]))

@@ -38,7 +38,7 @@ class Retry(Exception):
     """Thrown into a course: save what is done and leave; the trial is started again."""
 
 
-def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
+def run(resolved: Resolved, folder: Path) -> dict[str, Any]:
     """Run a trial, or continue it, or return its result if it is complete.
 
     Under ``on_change=restart`` a complete one of other code or data runs again.
@@ -46,7 +46,6 @@ def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
     Args:
         resolved: the configuration.
         folder: its run folder.
-        bar: show a progress bar, if this is a terminal.
 
     Returns:
         The content of ``final.json``.
@@ -57,7 +56,7 @@ def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
         UserError: for data or settings that do not fit; anything else is a fault of the program.
             The traceback is in ``error.txt``.
     """
-    trial = course(resolved, folder, bar)
+    trial = course(resolved, folder)
     go_on: Callable[[], Request] = partial(next, trial)
     try:
         while True:
@@ -73,13 +72,12 @@ def run(resolved: Resolved, folder: Path, bar: bool = True) -> dict[str, Any]:
         del go_on  # an error in it would hold this frame, and so itself and the trial's memory
 
 
-def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -> Course:
+def course(resolved: Resolved, folder: Path, lanes: int = 1) -> Course:
     """A trial, but for the training of its epochs, which whoever drives it is asked for.
 
     Args:
         resolved: the configuration.
         folder: its run folder.
-        bar: show a progress bar, if this is a terminal.
         lanes: trials that train in one stack with it, for the record.
 
     Yields:
@@ -103,7 +101,7 @@ def course(resolved: Resolved, folder: Path, bar: bool = True, lanes: int = 1) -
         saver = checkpoint.Saver(folder, resolved.config.checkpoint.seconds, held.look)
         tracker = Tracker(resolved.config.tracker, folder)
         try:
-            return (yield from _train(resolved, record, saver, tracker, bar, lanes))
+            return (yield from _train(resolved, record, saver, tracker, lanes))
         except (signals.Leave, Retry):
             try:
                 saver.flush()
@@ -133,7 +131,6 @@ def _train(
     record: Record,
     saver: checkpoint.Saver,
     tracker: Tracker,
-    bar: bool,
     lanes: int,
 ) -> Course:
     config = resolved.config
@@ -166,10 +163,7 @@ def _train(
         )
     images = min(steps * config.task.batch_size, task.train_size)  # of an epoch
     progress = Progress(
-        f"{record.folder.parent.name} trial {config.trial}",
-        steps * config.task.epochs,
-        steps * state["epoch"],
-        bar,
+        record.folder, steps * config.task.epochs, steps * state["epoch"], task.score
     )
     seconds, diverged = state["seconds"], None
 
@@ -196,7 +190,7 @@ def _train(
         row["images_per_second"] = images / max(trained.seconds, 1e-9)
         record.append(row)
         rows.append(row)
-        progress.epoch(row, config.task.epochs, task.score["name"])
+        progress.epoch(row)
         if trained.bad_step is not None:
             diverged = {
                 "epoch": epoch,
@@ -206,7 +200,6 @@ def _train(
             break
         if epoch < config.task.epochs:
             saver.offer(_state(epoch, seconds, origin, model, steppers, streams))
-    progress.close()
 
     record.look()
     task.finish(model, record.folder)
