@@ -141,7 +141,7 @@ def _own(group: str, choice: str, options: Iterable[str]) -> str:
         return f"; {folder}/{group}/{choice}.yaml is there: add --config-dir {folder}"
     except (StopIteration, OSError, ValueError):  # none, or no pattern for a file
         own = f"one of your own, FOLDER/{group}/{choice}.yaml, takes --config-dir FOLDER"
-        return f"{nearest(choice, options)}; {own}"
+        return f"; {own}{nearest(choice, options)}"
 
 
 def _refuse_interpolation(text: str) -> None:
