@@ -14,7 +14,7 @@ from chandir.harness.sweep.differences import Differences
 from chandir.harness.sweep.plan import jobs
 from chandir.harness.tracking import news
 from chandir.harness.tracking.display import Plain, shown
-from chandir.harness.tracking.live import drawn
+from chandir.harness.tracking.live import Live, drawn
 from chandir.harness.tracking.news import Ended, Epoch, Said, Started, Stepped
 from chandir.harness.tracking.standing import Planned, Standing
 
@@ -69,7 +69,8 @@ def test_the_time_left_is_that_of_the_epochs_left_at_the_pace_of_their_kind() ->
     standing.hear(Stepped(c.folder, 60, 100))  # 4 s an epoch; a has told nothing since
     assert standing.left() == pytest.approx((18 * 3 + 4 * 4) / 2)
     standing.hear(Ended(a.folder, news.DIVERGED, "10.00 %"))  # early
-    assert standing.left() == pytest.approx((10 * 3 + 4 * 4) / 1)
+    # Two at a time still: the other one is about to start, and takes longest.
+    assert standing.left() == pytest.approx(10 * 3)
     assert (standing.complete, standing.total) == (3, 5)
     standing.hear(Ended(b.folder, news.FAILED, why="no"))
     standing.hear(Ended(c.folder, "worker lost (SIGKILL)", why="again"))
@@ -195,3 +196,24 @@ def test_counts_and_times_in_words() -> None:
     ]  # fmt: skip
     assert cut("a long name of a cell", 11) == "a lon… cell"
     assert cut("short", 11) == "short"
+
+
+@given(st.text(st.sampled_from("a\x1b[;?0K2JmH]\x07\\\r\b\n\t"), max_size=60) | st.text())
+def test_what_a_trial_says_moves_no_cursor(said: str) -> None:
+    kept = output.still(said)
+    assert all(each >= " " or each in "\n\t" for each in kept)
+    assert "\x7f" not in kept
+    if not any(each < " " or each == "\x7f" for each in said):
+        assert kept == said
+
+
+def test_colours_go_and_their_words_stay() -> None:
+    assert output.still("\x1b[1;31mError\x1b[0m: \x1b]0;title\x07no\x1b[2J\x1b[H memory\r") == (
+        "Error: no memory"
+    )
+
+
+def test_a_size_of_zero_is_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.setenv(name, "0")
+    assert Live(Standing.of(PLANNED)).console.width > 0

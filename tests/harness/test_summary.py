@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
-from chandir.harness.sweep import summary
+from chandir.harness.sweep import summary, table
 from chandir.harness.sweep.plan import Job, jobs
 from tests.harness.runs import begun, complete, whole
 
@@ -52,3 +53,25 @@ def test_tracebacks_are_shown_once_each_and_users_errors_are_not(tmp_path: Path)
     assert text.count("    Traceback (most recent call last):") == 1
     assert f"{planned[0].folder} and 1 more:" in text
     assert f"failed: {planned[2].folder}: chandir.harness.base.errors.UserError: no data" in text
+
+
+def test_what_a_diverged_trial_scored_is_in_no_mean_of_the_harness() -> None:
+    primary = {"name": "test_accuracy", "unit": "%"}
+    done, diverged = (
+        {"status": status, "score": primary, "last": {"test_accuracy": value}}
+        for status, value in (("done", 90.0), ("diverged", 12.0))
+    )
+    assert table.score([done, diverged]) == "90.00 %"
+    assert table.score([diverged, diverged]) == "not finite"
+
+
+def test_the_page_that_is_suggested_can_be_pasted_where_a_folder_has_a_space(
+    tmp_path: Path,
+) -> None:
+    planned = sweep(tmp_path / "my runs")
+    whole(planned[0])
+    told = summary.text(complete(planned))
+    (line,) = (each for each in told.splitlines() if "scripts/report.py" in each)
+    runs, page = tmp_path / "my runs", tmp_path / "page"
+    words = shlex.split(line.partition("python ")[2])
+    assert words == ["scripts/report.py", str(runs), "--out", str(page)]

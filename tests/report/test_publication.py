@@ -115,6 +115,19 @@ def test_in_brief_the_papers_claims_are_counted_and_both_metrics_have_a_column(
     assert "scale short" not in text
 
 
+def test_in_brief_a_folder_that_holds_two_codes_has_no_one_mean(tmp_path: Path) -> None:
+    planted.digits(tmp_path / "runs", epochs=2)
+    publication.publish(tmp_path / "runs", tmp_path / "results" / "digits")
+    path = tmp_path / "results" / "digits" / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    (plain,) = (each for each in summary["cells"] if each["metric"]["name"] == "h0")
+    summary["cells"].append(plain | {"name": "h0, other code", "mean": 1.0})
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    lines = headline.brief(tmp_path / "results").splitlines()
+    (row,) = (line for line in lines if "| plain gradients |" in line)
+    assert row.split(" | ")[2] == "—"
+
+
 def test_in_brief_the_larger_step_is_a_baseline(tmp_path: Path) -> None:
     planted.digits(tmp_path / "runs", epochs=2)
     publication.publish(tmp_path / "runs", tmp_path / "results" / "digits")

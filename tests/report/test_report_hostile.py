@@ -151,7 +151,7 @@ def test_a_notebooks_shell_and_an_ascii_terminal_break_no_report(
         cwd=ROOT, env=environment, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert b"? 1 ?" in done.stdout
+    assert b"+- 1 ?" in done.stdout
     code = "from chandir.report.show.figures import style\nwith style.house(): pass"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False)
     assert done.returncode == 0

@@ -30,6 +30,8 @@ def test_links_to_what_is_there_and_to_folders_above_add_nothing(tmp_path: Path)
     (cell / "up").symlink_to(tmp_path)
     (cell / "trial-7").symlink_to(cell / "trial-0")
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
-    (tmp_path / "system").symlink_to("/")  # which is not walked through
+    deep = tmp_path.parent / f"{tmp_path.name}-system"  # which is not walked through
+    (deep / "a" / "b" / "c" / "trial-0").mkdir(parents=True)
+    (tmp_path / "system").symlink_to(deep)
     assert find.folders(tmp_path) == [cell / "trial-0"]
     assert find.folders(cell / "trial-0") == [cell / "trial-0"]

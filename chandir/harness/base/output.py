@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from typing import Any
@@ -13,6 +14,12 @@ SPELT = str.maketrans({
     "±": "+-", "−": "-", "—": "-", "–": "-", "…": "~", "·": "-", "λ": "lambda", "×": "x",
     "≥": ">=", "≤": "<=", "━": "#", "╸": "#", "─": "-", "²": "2",
 })  # fmt: skip
+
+
+# A terminal's escape codes, and the other characters that would move its cursor.
+_CONTROL = re.compile(
+    r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f]"
+)
 
 
 class Lasting:
@@ -74,6 +81,11 @@ def unicode() -> bool:
 def spelt(text: str) -> str:
     """A text as this output can show it; call it before widths are measured."""
     return text if text.isascii() or unicode() else text.translate(SPELT)
+
+
+def still(text: str) -> str:
+    """A text without what would move a terminal's cursor, or colour what comes after it."""
+    return _CONTROL.sub("", text)
 
 
 def interactive() -> bool:

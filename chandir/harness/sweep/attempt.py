@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,7 +94,9 @@ def _told(folder: Path, error: Exception) -> str:
     kept = ours or (folder / "error.txt").is_file()
     trace = "" if kept else "".join(traceback.format_exception(error))
     why = str(error) if ours else f"{type(error).__name__}: {error}{_remedy(error)}"
-    news.tell(news.Ended(folder, MEMORY if memory else FAILED, why=why, trace=trace))
+    # A pool may run it again, with fewer at a time; nobody else does.
+    again = memory and multiprocessing.parent_process() is not None
+    news.tell(news.Ended(folder, MEMORY if again else FAILED, why=why, trace=trace))
     if memory:
         return MEMORY
     if not ours and "CUDA error" in str(error):  # it sticks to the process: nothing more runs here

@@ -150,6 +150,8 @@ class _Pool:
                 self.waiting.appendleft(replace(worker.unit, jobs=worker.left))
             return
         if not isinstance(heard, Outcome):
+            if isinstance(heard, news.Ended) and heard.how == MEMORY and place.size == 1:
+                heard = replace(heard, how=FAILED)  # there are no fewer at a time
             news.tell(heard)
             return
         job = worker.unit.jobs[heard.index]

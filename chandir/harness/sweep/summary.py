@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 import textwrap
 from collections.abc import Sequence
@@ -127,7 +128,9 @@ def _single(entry: Cell) -> list[str]:
             lines.append(f"weights: {weights.NAME} in it, a state_dict for torch.load")
         task = "" if entry.like[0] == "digits" else f" task={entry.like[0]}"
         results = folder.parents[2]
-        page = f"python scripts/report.py {results} --out {results.parent / 'page'}"
+        page = shlex.join(
+            ["python", "scripts/report.py", str(results), "--out", str(results.parent / "page")]
+        )
         return [
             *lines,
             f"against the plain gradient: python run.py experiment=compare{task}",

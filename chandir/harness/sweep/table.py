@@ -31,7 +31,9 @@ def table(cells: Sequence[Cell], names: Differences, compare: Compare | None) ->
     folders = [folder for entry in cells for folder in entry.results]
     compared = compare(folders) if compare and folders else {}
     rows = [_row(entry, compared) for entry in cells]
-    shown = [key for key in rows[0] if any(row[key] for row in rows) or key == "done"]
+    aside = [[_numbers(entry, each, {}) for each in entry.others.values()] for entry in cells]
+    every = [*rows, *(each for some in aside for each in some)]
+    shown = [key for key in rows[0] if any(row[key] for row in every) or key == "done"]
     own = [names.values(entry.home) for entry in cells]
     if any(map(len, own)):
         titles, *words = aligned([tuple(names.titles), *map(tuple, own)], left=None).split("\n")
@@ -40,7 +42,9 @@ def table(cells: Sequence[Cell], names: Differences, compare: Compare | None) ->
     words, whole = [output.spelt(each) for each in words], output.columns()
     header = {key: output.spelt(_title(key, cells)) for key in shown}
     body = [{key: output.spelt(row[key]) for key in shown} for row in rows]
-    wide = {key: max(len(header[key]), *(len(row[key]) for row in body)) for key in shown}
+    wide = {
+        key: max(len(header[key]), *(len(output.spelt(row[key])) for row in every)) for key in shown
+    }
     for key in ("minutes", "diverged", "interval"):  # the least needed first
         room = whole - sum(wide[other] + len(GAP) for other in shown)
         if key in shown and room < max(map(len, [titles, *words])) and key != "diverged":
@@ -49,10 +53,9 @@ def table(cells: Sequence[Cell], names: Differences, compare: Compare | None) ->
     if max(map(len, [titles, *words])) > room:
         titles, words = "cell", [cut(names.name(entry.home), room) for entry in cells]
     lines: list[tuple[str, ...]] = [(titles, *(header[key] for key in shown))]
-    for entry, word, row in zip(cells, words, body, strict=True):
+    for entry, word, row, others in zip(cells, words, body, aside, strict=True):
         lines.append((word, *(row[key] for key in shown)))
-        for other, results in entry.others.items():
-            apart = _numbers(entry, results, {})
+        for other, apart in zip(entry.others, others, strict=True):
             lines.append(
                 (cut(f"  with {other}", room), *(output.spelt(apart[key]) for key in shown))
             )
@@ -95,17 +98,19 @@ def _title(key: str, cells: Sequence[Cell]) -> str:
             key, key
         )
     finals = [final for entry in cells for final in entry.results.values()]
+    finals += [final for entry in cells for some in entry.others.values() for final in some]
     names = {str(final["score"]["name"]).replace("_", " ") for final in finals}
     return f"{names.pop()} ± sd" if len(names) == 1 else "score ± sd"
 
 
 def score(results: Sequence[Mapping[str, Any]]) -> str:
-    """Mean ± standard deviation of the last epoch's score over complete trials."""
+    """Mean ± standard deviation of the last epoch's score over complete, not diverged trials."""
     if not results:
         return ""
     primary = results[0]["score"]
-    values = [result["last"].get(primary["name"]) for result in results]
-    finite = [value for value in values if value is not None]  # diverged ones have none
+    # What a diverged one scored is of a network that is not finite.
+    values = [each["last"].get(primary["name"]) for each in results if each["status"] == "done"]
+    finite = [value for value in values if value is not None]
     if not finite:
         return in_words(None, primary)
     spread = f" ± {statistics.stdev(finite):.2f}" if len(finite) > 1 else ""

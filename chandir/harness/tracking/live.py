@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -34,6 +34,13 @@ class _Terminal(Console):
         return False
 
 
+def _sane(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without a size of zero, at which nothing at all is shown: the terminal is asked instead."""
+    sizes = ("COLUMNS", "LINES")
+    return {key: value for key, value in environment.items()
+            if key not in sizes or value.strip("0")}  # fmt: skip
+
+
 class Live:
     """The display.
 
@@ -50,6 +57,7 @@ class Live:
             highlight=False,
             markup=False,
             emoji=False,
+            _environ=_sane(os.environ),
         )
         self.region = Region(
             get_renderable=lambda: _Drawn(self.standing),
@@ -74,11 +82,12 @@ class Live:
     def show(self, told: news.News, standing: Standing) -> None:
         """Write above the region what stays; the rest is drawn next time."""
         if isinstance(told, news.Said):
-            self._above(Text(output.spelt(told.text), "yellow" if told.error else ""))
+            text = Text(output.spelt(output.still(told.text)), "yellow" if told.error else "")
+            self._above(text)
         elif isinstance(told, news.Ended) and (told.why or standing.total > 1):
-            text = Text(output.spelt(self._row(told)))
+            text = Text(output.spelt(output.still(self._row(told))))
             text.stylize(STYLES.get(told.how, "yellow"), 0, len(told.how))
-            self._above(Text(f"{told.trace}") + text if told.trace else text)
+            self._above(Text(output.still(told.trace)) + text if told.trace else text)
 
     def _row(self, told: news.Ended) -> str:
         """How a trial ended, in columns."""
@@ -121,7 +130,7 @@ def drawn(standing: Standing, width: int, height: int) -> list[Text]:
         shown = running[: max(1, height - 4)]
         lines = list(_table(shown, standing, width))
         if not running and not standing.ended:
-            lines.append([("processes start, and load torch", "dim")])
+            lines.append([("no trial runs yet", "dim")])
         if rest := len(running) - len(shown):
             lines.append([(f"and {rest} more", "dim")])
         lines.append(_overall(standing, width))

@@ -81,6 +81,7 @@ class Standing:
     running: dict[Path, Running] = field(default_factory=dict)
     ended: dict[Path, str] = field(default_factory=dict)  # how
     paces: dict[Hashable, tuple[float, float]] = field(default_factory=dict)  # seconds, epochs
+    most: int = 0  # trials at a time, so far; fewer again once there was no memory for so many
     lock: Any = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
@@ -107,9 +108,12 @@ class Standing:
             self._keep(self.running.pop(told.trial, None))
             if told.how in (*COMPLETE, news.FAILED):
                 self.ended[told.trial] = told.how
+            else:
+                self.most = len(self.running)
             return
         self.ended.pop(told.trial, None)  # it runs again
         trial = self.running.setdefault(told.trial, Running(planned))
+        self.most = max(self.most, len(self.running))
         if isinstance(told, news.Stepped):
             self._step(trial, told)
         elif isinstance(told, news.Epoch):
@@ -153,7 +157,7 @@ class Standing:
         return min(1.0, done / total) if total else 1.0
 
     def left(self) -> float | None:
-        """Seconds until all have ended, so many at a time as now; None: nothing was measured."""
+        """Seconds until all have ended, so many at a time as before; None: nothing was measured."""
         paces = self._paces()
         if not paces:
             return None
@@ -165,7 +169,8 @@ class Standing:
             at = self.running[folder].at if folder in self.running else 0.0
             own = max(0.0, each.epochs - at) * paces.get(each.kind, typical)
             work, longest = work + own, max(longest, own)
-        return max(work / max(1, len(self.running)), longest)
+        # Between the end of one and the start of the next one fewer run: that is not the pace.
+        return max(work / max(1, self.most), longest)
 
     def left_of(self, trial: Running) -> float | None:
         """Seconds until one of the running trials has ended."""

@@ -122,10 +122,12 @@ def _rows(title: str, answers: Sequence[Answer], results: Path) -> Iterator[str]
         yield f"| {' | '.join(columns)} |"
 
 
-def _mean(publication: Path, cell: str) -> str:
-    """A cell's mean ± standard deviation, as published."""
+def _mean(publication: Path, folder: str) -> str:
+    """A cell's mean ± standard deviation, as published; none of a folder that holds two codes."""
     summary = json.loads((publication / "summary.json").read_text(encoding="utf-8"))
-    (found,) = (each for each in summary["cells"] if each["folder"] == cell)
+    found, *others = (each for each in summary["cells"] if each["folder"] == folder)
+    if others:
+        return DASH
     unit = f" {found['score']['unit']}" if found["score"]["unit"] else ""
     spread = "" if found["sd"] is None else f" ± {number(found['sd'], 2)}"
     return f"{number(found['mean'], 2)}{spread}{unit}"

@@ -132,6 +132,7 @@ def render(content: Content, out: Path, links: bool = True) -> str:
         brief=brief,
         numbers=numbers,
         score_name=score_name,
+        capital=lambda text: text[:1].upper() + text[1:],
         grouped=lambda some: [list(g) for _, g in groupby(some, key=lambda row: id(row.setting))],
         own_labels=lambda row: [x for x in row.labels if x not in row.setting.labels],
         facts=origin.facts,

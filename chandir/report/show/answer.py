@@ -54,9 +54,8 @@ class Answer:
         """The rows of its table: all, or where these are many those that the sentence names."""
         if len(self.rows) <= MOST:
             return self.rows
-        named = {id(row) for row in (*self._told, *self._plain)}
-        some = [row for row in self.others if id(row) in named]
-        return (self.first, *some[: MOST - 1])
+        named = {id(row) for row in (*self._told, *self._of("hint"), *self._plain)}
+        return (self.first, *(row for row in self.others if id(row) in named))
 
     @property
     def sentence(self) -> str:
@@ -74,7 +73,10 @@ class Answer:
                 f"correction for {len(self.others)} comparisons"
             )
         if (better or worse) and still:
-            said.append(f"no difference was resolved for {_and([_said(row) for row in still])}")
+            others = [_said(row) for row in still]
+            if len(self.rows) > MOST and len(still) > 1:  # the table has them not
+                others = [counted(len(still), "other arm")]
+            said.append(f"no difference was resolved for {_and(others)}")
         sizes = _range([len(row.cell.complete) for row in self.rows])
         place = f"{_setup(self.first)}; {sizes} trials of each arm"
         first, *rest = said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +13,7 @@ from chandir.report.read import runs as folders_of
 from chandir.report.read.cells import cells
 from chandir.report.read.runs import Trial
 from chandir.report.show.rows import Row, digits, score_name, tabulate, texts
-from chandir.report.show.words import interval, number, spread
+from chandir.report.show.words import deviations, interval, number, spread
 
 # Columns in the order in which a wider terminal adds them; they are shown in the row's own order.
 _COLUMNS = ("Metric", "Trials", "Mean ± sd", "Difference to h0", "its 95 % interval", "p",
@@ -62,7 +63,12 @@ def tables(rows: Sequence[Row], width: int, spelt: Callable[[str], str] = str) -
         cell, setting = own[0].cell, own[0].setting
         title = f"{cell.task} · {setting.name}: {score_name(cell)}, last epoch"
         shown = [{key: spelt(text) for key, text in texts(row).items()} for row in own]
-        blocks.append("\n".join([spelt(title)[:width], *_table(shown, width, spelt)]))
+        told = [deviations(setting.labels)] + [
+            f"{row.metric}: {deviations(apart)}" for row in own
+            if (apart := [label for label in row.labels if label not in setting.labels])
+        ]  # fmt: skip
+        labels = [line for text in told for line in textwrap.wrap(spelt(text), width)]
+        blocks.append("\n".join([spelt(title)[:width], *_table(shown, width, spelt), *labels]))
     return "\n\n".join(blocks)
 
 
