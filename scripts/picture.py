@@ -54,7 +54,7 @@ def draw(folder: Path) -> Drawing:
     after = chandir.Sobolev().gradient(f, dim=0)
     fig, axes = figure(8.2, 3.1, columns=4, width_ratios=(1, 1, 1, 1.25), sharey=True)
     span = float(f.abs().quantile(0.99))
-    parts = {"gradient f": f, "+  S f, nearly its mean": after - f, "=  Sobolev gradient": after}
+    parts = {"gradient f": f, "+  S f ≈ the mean": after - f, "=  Sobolev gradient": after}
     for axis, (title, values) in zip(axes[0], parts.items(), strict=False):
         axis.imshow(
             values.numpy(),

@@ -101,7 +101,10 @@ def test_in_brief_the_papers_claims_are_counted_and_both_metrics_have_a_column(
     mnist = next(row for row in rows if "; mnist;" in row)
     assert claims.startswith("Of the paper's 88 claims **none has been judged by the full protocol")
     setting, baseline, mean, sobolev, h0_lambda = mnist.strip("| ").split(" | ")
-    assert "(results/short/index.html); mnist; 5 trials each; scale short" in setting
+    assert (
+        "(results/short/index.html); mnist; lam 1 and weight 1; 5 trials each; scale short"
+        in setting
+    )
     assert baseline == "plain gradients"
     assert " ± " in mean
     for difference in (sobolev, h0_lambda):
@@ -132,7 +135,7 @@ def test_in_brief_the_larger_step_is_a_baseline(tmp_path: Path) -> None:
     planted.digits(tmp_path / "runs", epochs=2)
     publication.publish(tmp_path / "runs", tmp_path / "results" / "digits")
     lines = headline.brief(tmp_path / "results").splitlines()
-    (row,) = (line for line in lines if "(`h0_mean`)" in line)
+    (row,) = (line for line in lines if "`h0_mean`: plain gradients" in line)
     assert "+0.60 [" in row.split(" | ")[3]
 
 

@@ -23,7 +23,7 @@ END = "<!-- /measured -->"
 COLUMNS = ("sobolev", "h0_lambda")
 BASELINES = {
     "h0": "plain gradients",
-    "h0_mean": "plain gradients, the convolutions' learning rate times 1 + λ (`h0_mean`)",
+    "h0_mean": "`h0_mean`: plain gradients, learning rate times 1 + λ",
 }
 _JUDGED = (Verdict.REPRODUCED, Verdict.SMALLER, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE)
 
@@ -110,7 +110,9 @@ def _rows(title: str, answers: Sequence[Answer], results: Path) -> Iterator[str]
     for (context, baseline), row in found.items():
         publication, first = next(iter(row.values()))
         link = f"[{title}]({results.name}/{publication}/index.html)"
-        setting = [link, *([context] if context else []), f"{_trials(first)} trials each"]
+        strengths = [each["arms"][0].partition(", ")[2] for _, each in row.values()]
+        strength = " and ".join(dict.fromkeys(filter(None, strengths)))
+        setting = [link, *filter(None, (context, strength)), f"{_trials(first)} trials each"]
         told = "; ".join([*setting, *_shared(list(row.values()))])
         differences = (
             f"{_effect(row[metric][1])}: **{_verdict(row[metric][1]).lower()}**"
