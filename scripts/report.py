@@ -35,8 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with archive.opened(options.runs) as runs:
             own = runs == options.runs
-            index = report.build(runs, options.out, own, beside=options.runs.parent)
-            table = terminal.tables(terminal.read(runs), columns(), spelt)
+            trials = report.gather(runs)
+            index = report.build(runs, options.out, own, options.runs.parent, trials)
+            table = terminal.tables(terminal.rows_of(trials), columns(), spelt)
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 1

@@ -13,11 +13,30 @@ if TYPE_CHECKING:
     from chandir.report.show.figures.style import Drawing
     from chandir.report.show.sheet import Sheet
 
-__all__ = ["build"]
+__all__ = ["build", "gather"]
+
+
+def gather(runs: Path | str) -> list[Trial]:
+    """Every trial below `runs`, as `build` takes them.
+
+    Args:
+        runs: A results folder, or any folder between it and a trial.
+
+    Raises:
+        ValueError: If `runs` is not a folder.
+    """
+    from chandir.report.read import divergence
+    from chandir.report.read import runs as folders
+
+    return divergence.settle(folders.read(Path(runs).resolve()))
 
 
 def build(
-    runs: Path | str, out: Path | str, links: bool = True, beside: Path | None = None
+    runs: Path | str,
+    out: Path | str,
+    links: bool = True,
+    beside: Path | None = None,
+    trials: Sequence[Trial] | None = None,
 ) -> Path:
     """Write tables, figures and the page of every run below `runs` into `out`.
 
@@ -29,6 +48,7 @@ def build(
         out: Where ``index.html``, ``tables/`` and ``figures/`` go; made if it is missing.
         links: Whether the page links to run folders; not where it travels without them.
         beside: Where measurements lie that no run folder holds; None: beside `runs`.
+        trials: What `gather` found below `runs`; None: they are gathered here.
 
     Returns:
         The path of ``index.html``. ``summary.json`` beside it holds the numbers for programs, see
@@ -38,11 +58,9 @@ def build(
         ValueError: If `runs` is not a folder.
     """
     from chandir.report.publish import whole
-    from chandir.report.read import divergence
-    from chandir.report.read import runs as folders
 
     runs, out = Path(runs).resolve(), Path(out).resolve()
-    trials = divergence.settle(folders.read(runs))
+    trials = gather(runs) if trials is None else trials
     with whole.together(out) as place:
         _fill(place, runs, out, trials, links, runs.parent if beside is None else beside)
     return out / "index.html"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chandir.harness.tracking import tracker
 from tests.harness.faults import SHORT, finished
 
 
@@ -16,6 +17,13 @@ from tests.harness.faults import SHORT, finished
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The numbers of the short trial that the fault tests disturb."""
     return finished(tmp_path_factory.mktemp("whole"), SHORT)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No dashboard is given up, nor soon: the machine may be busy. Outages set their own."""
+    monkeypatch.setattr(tracker, "_given_up", False)
+    monkeypatch.setattr(tracker, "PATIENCE", 60.0)
 
 
 @contextmanager

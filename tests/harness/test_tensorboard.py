@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from chandir.harness.durable.record import Record
-from chandir.harness.tracking import tracker
 from scripts import tensorboard_sync
 from tests.harness.faults import (
     ALWAYS,
@@ -29,11 +28,7 @@ from tests.harness.faults import (
 
 TENSORBOARD = "tracker=tensorboard"
 
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "_given_up", False)
-    monkeypatch.setattr(tracker, "PATIENCE", 60.0)  # the machine may be busy
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 def recorded(folder: Path) -> Any:

@@ -36,11 +36,7 @@ from tests.harness.wandb_records import Run, read
 
 WANDB = "tracker=wandb"
 
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "_given_up", False)
-    monkeypatch.setattr(tracker, "PATIENCE", 60.0)  # the machine may be busy; outages set their own
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 def record_of(folder: Path) -> Run:

@@ -133,7 +133,7 @@ def _whole(value: Any) -> bool:
 
 
 def _known(chosen: list[str]) -> set[str]:
-    return {f"{SETTING}{key}" for key in flatten(_composed(chosen, " ".join(chosen)))}
+    return {f"{SETTING}{key}" for key, _ in flatten(_composed(chosen, " ".join(chosen)))}
 
 
 def _composed(overrides: list[str], line: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def _groups(own: tuple[Path, ...]) -> dict[str, dict[str, set[str]]]:
         stated = content.get(group)
         if isinstance(stated, dict) and "_target_" in stated and stated.get("name") != option:
             raise UserError(f"{file}: expected name: {option}, as the file is called")
-        found.setdefault(group, {})[option] = set(flatten(content))
+        found.setdefault(group, {})[option] = {key for key, _ in flatten(content)}
     return found
 
 
@@ -74,7 +74,7 @@ def settings() -> set[str]:
 
 @cache
 def _settings(own: tuple[Path, ...]) -> set[str]:
-    keys = {key for key in flatten(main()) if not key.startswith(("defaults", "hydra"))}
+    keys = {key for key, _ in flatten(main()) if not key.startswith(("defaults", "hydra"))}
     for options in groups().values():
         keys |= set().union(*options.values())
     return {key for key in keys if not fact(key)}
@@ -107,10 +107,10 @@ def fact(key: str) -> bool:
     return named or below or leaf == "_target_" or key.startswith("experiment.")
 
 
-def flatten(tree: Any, prefix: str = "") -> Iterator[str]:
-    """Every key of nested settings: ``a`` and ``a.b``."""
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of nested settings and what it holds: ``a``, settings themselves, and ``a.b``."""
     for key, value in tree.items():
-        yield f"{prefix}{key}"
+        yield f"{prefix}{key}", value
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}{key}.")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from chandir.harness.cells import cell
+from chandir.harness.command.options import flatten
 from chandir.harness.config.wording import as_typed
 from chandir.harness.sweep.plan import Job
 from chandir.harness.sweep.tally import like
@@ -43,8 +44,9 @@ class Differences:
         self.cells: dict[Path, dict[str, Any]] = {}
         for job in jobs:
             if job.folder.parent not in self.cells:
-                plain = cell.scientific(job.resolved)
-                self.cells[job.folder.parent] = dict(_flat(plain))
+                settings = flatten(cell.scientific(job.resolved))
+                leaves = {key: value for key, value in settings if not isinstance(value, dict)}
+                self.cells[job.folder.parent] = leaves
         self.keys = _apart(list(self.cells.values()))
 
     @property
@@ -109,14 +111,6 @@ def _apart(cells: list[dict[str, Any]]) -> list[str]:
             chosen.append(key)
             groups = finer
     return chosen
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(value: Any) -> str:

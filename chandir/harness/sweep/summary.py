@@ -76,8 +76,8 @@ def text(complete: Complete, compare: Compare | None = None) -> str:
         compare: means and differences of complete trials; None: means alone.
     """
     every, jobs = cells(complete), complete.jobs
-    names = Differences(jobs)
-    lines = _single(every[0]) if len(jobs) == 1 else table.table(every, names, compare)
+    alone = len(jobs) == 1
+    lines = _single(every[0]) if alone else table.table(every, Differences(jobs), compare)
     lines += complete.told()
     for label in sorted({label for entry in every for label in entry.labels}):
         lines.append(f"label: {label}")
@@ -94,9 +94,9 @@ def text(complete: Complete, compare: Compare | None = None) -> str:
     waiting = sum(entry.planned - entry.done - len(entry.failed) for entry in every)
     if waiting:
         are = f"{waiting} of {many(len(jobs), 'trial')} {'is' if waiting == 1 else 'are'}"
-        of = "the trial is" if len(jobs) == 1 else are
+        of = "the trial is" if alone else are
         lines.append(f"{of} not finished: the same command continues")
-    if len(jobs) > 1 and any(entry.results for entry in every):
+    if not alone and any(entry.results for entry in every):
         lines.append(f"run folders: {shown(_common([entry.home for entry in every]))}")
     return "\n".join(line if line[:4].isspace() else fitted(line) for line in lines if line)
 

@@ -45,9 +45,9 @@ def table(cells: Sequence[Cell], names: Differences, compare: Compare | None) ->
     wide = {
         key: max(len(header[key]), *(len(output.spelt(row[key])) for row in every)) for key in shown
     }
-    for key in ("minutes", "diverged", "interval"):  # the least needed first
+    for key in ("minutes", "interval"):  # the least needed first
         room = whole - sum(wide[other] + len(GAP) for other in shown)
-        if key in shown and room < max(map(len, [titles, *words])) and key != "diverged":
+        if key in shown and room < max(map(len, [titles, *words])):
             shown = [other for other in shown if other != key]
     room = max(NARROWEST, whole - sum(wide[key] + len(GAP) for key in shown))
     if max(map(len, [titles, *words])) > room:

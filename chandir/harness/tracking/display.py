@@ -14,6 +14,7 @@ from chandir.harness.base import output
 from chandir.harness.base.words import duration, many
 from chandir.harness.tracking import news
 from chandir.harness.tracking.standing import Planned, Running, Standing
+from chandir.runfolder.contents import COMPLETE
 
 if TYPE_CHECKING:
     from chandir.harness.tracking.live import Live
@@ -101,7 +102,7 @@ def name(standing: Standing, told: news.Started | news.Ended) -> str:
 
 def ending(told: news.Ended, standing: Standing) -> str:
     """How a trial ended, in a line, or several of a failure with a remedy."""
-    if told.how in (news.DONE, news.DIVERGED):
+    if told.how in COMPLETE:
         took = f", {duration(told.seconds)}" if told.seconds else ""
         return f"{told.how}: {name(standing, told)}: {told.score}{took}"
     return f"{told.how}: {name(standing, told)}: {told.why}"

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chandir.harness.tracking import news
-
-COMPLETE = (news.DONE, news.DIVERGED)
+from chandir.runfolder.contents import COMPLETE
 
 
 @dataclass(frozen=True)

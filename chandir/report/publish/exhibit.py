@@ -31,7 +31,7 @@ class Exhibit:
         if not self.part.ran:
             return []
         own = [evidence.claims(self.part), evidence.arms(self.part)]
-        return [*own, *([self._details] if self._details else [])]
+        return [*own, *([self.details] if self.details else [])]
 
     @cached_property
     def claims(self) -> Sheet | None:
@@ -44,10 +44,10 @@ class Exhibit:
         """Its arms on the page."""
         return evidence.arms(self.part)
 
-    @property
+    @cached_property
     def details(self) -> Sheet | None:
         """Further statistics."""
-        return self._details
+        return further.statistics(self.part)
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -85,10 +85,6 @@ class Exhibit:
     @property
     def _judged(self) -> list[evidence.Finding]:
         return [f for f in self.part.findings if f.claim.kind != "level"]
-
-    @cached_property
-    def _details(self) -> Sheet | None:
-        return further.statistics(self.part)
 
 
 _WAITING = (Verdict.INCOMPLETE, Verdict.NOT_RUN)

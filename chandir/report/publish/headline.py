@@ -27,7 +27,9 @@ BASELINES = {
 }
 _JUDGED = (Verdict.REPRODUCED, Verdict.SMALLER, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE)
 
+Summaries = Mapping[str, Mapping[str, Any]]  # ``summary.json`` of each publication, by its name
 Answer = tuple[str, Mapping[str, Any]]  # the publication's name, one of its comparisons
+Chosen = Mapping[tuple[str, ...], Answer]  # by artefact, context, kind and claim
 
 
 def full(results: Path) -> str:
@@ -37,7 +39,7 @@ def full(results: Path) -> str:
     equals the one with the most trials.
     """
     lines: list[str] = []
-    for title, rows in _answers(results):
+    for title, rows in _answers(_chosen(_summaries(results))):
         lines += ["", *_block(title, results.name, rows)]
     if any("(hangs on " in line for line in lines):
         lines += ["", influence.LEGEND]
@@ -50,18 +52,26 @@ def brief(results: Path) -> str:
     One row for each setting and baseline that was run, variants left out: plain gradients, and
     those at the learning rate that makes their step along the mean as long as the metrics'.
     """
-    rows = [row for title, answers in _answers(results) if not _variant(answers)
-            for row in _rows(title, answers, results)]  # fmt: skip
+    summaries = _summaries(results)
+    chosen = _chosen(summaries)
+    rows = [row for title, answers in _answers(chosen) if not _variant(answers)
+            for row in _rows(title, answers, results.name, summaries)]  # fmt: skip
     if not rows:
         return "Nothing is published yet.\n"
     header = ["| setting | baseline | its score | `sobolev` minus it | `h0_lambda` minus it |",
               "|---|---|--:|---|---|"]  # fmt: skip
-    return "\n".join([_claims(results), "", *header, *rows]) + "\n"
+    return "\n".join([_claims(chosen), "", *header, *rows]) + "\n"
 
 
-def _answers(results: Path) -> Iterator[tuple[str, list[Answer]]]:
+def _summaries(results: Path) -> Summaries:
+    return {
+        folder.name: json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        for folder in published(results)
+    }
+
+
+def _answers(chosen: Chosen) -> Iterator[tuple[str, list[Answer]]]:
     """Each artefact that was asked about: its title, and the comparisons to show."""
-    chosen = _chosen(results)
     for artefact in claims_file.artefacts():
         rows = [(name, f) for name, f in chosen.values()
                 if f["artefact"] == artefact.name and _shown(f)]  # fmt: skip
@@ -69,15 +79,14 @@ def _answers(results: Path) -> Iterator[tuple[str, list[Answer]]]:
             yield artefact.title, rows
 
 
-def _chosen(results: Path) -> dict[tuple[str, ...], Answer]:
+def _chosen(summaries: Summaries) -> Chosen:
     """The best of the publications' answers to each claim and question; the paper's also unrun."""
     chosen: dict[tuple[str, ...], Answer] = {}
-    for folder in published(results):
-        file = folder / "summary.json"
-        for found in json.loads(file.read_text(encoding="utf-8"))["comparisons"]:
+    for name, summary in summaries.items():
+        for found in summary["comparisons"]:
             identity = (found["artefact"], found["context"], found["kind"], found["claim"])
             if identity not in chosen or _rank(found) > _rank(chosen[identity][1]):
-                chosen[identity] = folder.name, found
+                chosen[identity] = name, found
     return chosen
 
 
@@ -85,9 +94,9 @@ def _variant(rows: Sequence[Answer]) -> bool:
     return str(rows[0][1]["artefact"]).startswith("variant-")
 
 
-def _claims(results: Path) -> str:
+def _claims(chosen: Chosen) -> str:
     """What became of the paper's claims; levels are not among them."""
-    claims = [f for _, f in _chosen(results).values() if not f["ours"] and f["kind"] != "level"]
+    claims = [f for _, f in chosen.values() if not f["ours"] and f["kind"] != "level"]
     judged = Counter(f["verdict"] for f in claims if f["verdict"] in {v.value for v in _JUDGED})
     words = ", ".join(f"{count} {verdict.lower()}" for verdict, count in judged.items())
     apart = sum(f["verdict"] == Verdict.NOT_COMPARABLE.value for f in claims)
@@ -98,7 +107,9 @@ def _claims(results: Path) -> str:
     )
 
 
-def _rows(title: str, answers: Sequence[Answer], results: Path) -> Iterator[str]:
+def _rows(
+    title: str, answers: Sequence[Answer], results: str, summaries: Summaries
+) -> Iterator[str]:
     """An artefact's rows of the brief table: a setting, a baseline, each metric's difference."""
     found: dict[tuple[str, str], dict[str, Answer]] = {}
     for name, each in answers:
@@ -109,7 +120,7 @@ def _rows(title: str, answers: Sequence[Answer], results: Path) -> Iterator[str]
     before = ""
     for (context, baseline), row in found.items():
         publication, first = next(iter(row.values()))
-        link = f"[{title}]({results.name}/{publication}/index.html)"
+        link = f"[{title}]({results}/{publication}/index.html)"
         strengths = [each["arms"][0].partition(", ")[2] for _, each in row.values()]
         strength = " and ".join(dict.fromkeys(filter(None, strengths)))
         setting = [link, *filter(None, (context, strength)), f"{_trials(first)} trials each"]
@@ -118,15 +129,14 @@ def _rows(title: str, answers: Sequence[Answer], results: Path) -> Iterator[str]
             f"{_effect(row[metric][1])}: **{_verdict(row[metric][1]).lower()}**"
             if metric in row else DASH for metric in COLUMNS
         )  # fmt: skip
-        mean = _mean(results / publication, first["cells"][1])
+        mean = _mean(summaries[publication], first["cells"][1])
         columns = ("" if told == before else told, BASELINES[baseline], mean, *differences)
         before = told
         yield f"| {' | '.join(columns)} |"
 
 
-def _mean(publication: Path, folder: str) -> str:
+def _mean(summary: Mapping[str, Any], folder: str) -> str:
     """A cell's mean ± standard deviation, as published; none of a folder that holds two codes."""
-    summary = json.loads((publication / "summary.json").read_text(encoding="utf-8"))
     found, *others = (each for each in summary["cells"] if each["folder"] == folder)
     if others:
         return DASH

@@ -81,9 +81,7 @@ def texts(row: Row) -> dict[str, str]:
         "Metric": row.metric,
         "Trials": _trials(row),
         "Mean ± sd": spread(row.last, d),
-        "95 % interval": interval(
-            bounded(row.last.interval, row.cell.score) if row.last else None, d
-        ),
+        "95 % interval": interval(_bounds(row), d),
         "Best epoch": number(row.best.mean if row.best else None, d),
         "Difference to h0": number(gain.value if gain else None, d, sign=True),
         "its 95 % interval": interval(gain.interval if gain else None, d, sign=True),
@@ -131,6 +129,7 @@ def digits(cell: Cell) -> int:
 
 
 def _bounds(row: Row) -> tuple[float, float] | None:
+    """The interval of a row's mean."""
     return bounded(row.last.interval if row.last else None, row.cell.score)
 
 

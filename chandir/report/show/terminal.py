@@ -9,7 +9,6 @@ from pathlib import Path
 
 from chandir import runfolder
 from chandir.report.read import divergence
-from chandir.report.read import runs as folders_of
 from chandir.report.read.cells import cells
 from chandir.report.read.runs import Trial
 from chandir.report.show.rows import Row, digits, score_name, tabulate, texts
@@ -30,7 +29,7 @@ def compared(folders: Iterable[Path]) -> dict[Path, tuple[str, str, str]]:
         folders: complete trials that may be averaged: of one code and the same data in each cell.
     """
     trials = [Trial(**vars(runfolder.read(folder))) for folder in folders]
-    rows = tabulate(cells(divergence.settle(trials)))
+    rows = rows_of(divergence.settle(trials))
     return {row.cell.folder: _numbers(row) for row in rows if row.last is not None}
 
 
@@ -44,9 +43,9 @@ def _numbers(row: Row) -> tuple[str, str, str]:
     )
 
 
-def read(runs: Path) -> list[Row]:
-    """The rows of a results folder, as the page has them."""
-    return tabulate(cells(divergence.settle(folders_of.read(runs))))
+def rows_of(trials: Sequence[Trial]) -> list[Row]:
+    """The rows of some trials, as the page has them."""
+    return tabulate(cells(trials))
 
 
 def tables(rows: Sequence[Row], width: int, spelt: Callable[[str], str] = str) -> str:

@@ -211,9 +211,7 @@ def _wrap(fig: Figure) -> None:
     ticks = [tick.get_text() for axis in fig.axes for tick in axis.get_yticklabels()]
     places = [place for axis in fig.axes if (place := axis.get_subplotspec())]
     columns = max((place.get_gridspec().ncols for place in places), default=1)
-    room = (
-        72 * fig.get_size_inches()[0] / columns - 4.7 * max(5, 5, *map(len, ticks)) - 18
-    )  # points
+    room = 72 * fig.get_size_inches()[0] / columns - 4.7 * max(5, *map(len, ticks)) - 18  # points
     for axis in fig.axes:
         axis.set_title(_fill(axis.get_title(loc="left"), room / 5.9))
         axis.set_xlabel(_fill(axis.get_xlabel(), room / 5))
