@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,18 @@ def mean_and_half(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _logged(scores: Sequence[str], logs: Sequence[Sequence[Mapping[str, float]]]) -> list[str]:
     """Return the scores that make a curve; else, as where only the end is scored, the losses."""
-    often = {key for log in logs for key in set().union(*log)
-             if sum(epoch.get(key) is not None for epoch in log) >= min(2, len(log))}  # fmt: skip
-    losses = sorted(key for key in often if key.startswith("train_loss"))
-    return [score for score in scores if score in often] or losses
+
+    def often(key: str) -> bool:
+        for log in filter(None, logs):
+            enough = min(2, len(log))  # asks no more of a hundred thousand epochs than tell
+            if len([*islice((e for e in log if e.get(key) is not None), enough)]) == enough:
+                return True
+        return False
+
+    if found := [score for score in scores if often(score)]:
+        return found
+    names = set().union(*(epoch for log in logs for epoch in log))
+    return sorted(key for key in names if key.startswith("train_loss") and often(key))
 
 
 def _range(curves: Sequence[Curve], scores: Sequence[str]) -> tuple[float, float]:

@@ -106,7 +106,8 @@ def house() -> Iterator[None]:
     """Draw in house style, whatever the user's own settings are."""
     matplotlib = _matplotlib()
     everything: dict[Any, Any] = {**matplotlib.rcParamsDefault, **RC}
-    with matplotlib.rc_context(everything):
+    now = matplotlib.rcParams  # each setting is checked anew: only those that are to change
+    with matplotlib.rc_context({key: to for key, to in everything.items() if now[key] != to}):
         yield
 
 
