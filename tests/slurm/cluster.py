@@ -178,7 +178,7 @@ def missing() -> str:
     return f"needs {', '.join(absent)}: apt-get install slurm-wlm munge" if absent else ""
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"

@@ -15,7 +15,7 @@ from tests.harness.faults import COMMON, SIX, breaking, finished, job, saved
 from tests.harness.runs import command, numbers, page, trials
 from tests.slurm.cluster import Cluster, missing, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 EPOCHS = "task.epochs=600"
 NEVER = "checkpoint.seconds=1000000"  # what is saved, a signal saved

@@ -120,7 +120,7 @@ def _rows(
     before = ""
     for (context, baseline), row in found.items():
         publication, first = next(iter(row.values()))
-        link = f"[{title}]({results}/{publication}/index.html)"
+        link = f"[{title}]({_table(f'{results}/{publication}', first)})"
         strengths = [each["arms"][0].partition(", ")[2] for _, each in row.values()]
         strength = " and ".join(dict.fromkeys(filter(None, strengths)))
         setting = [link, *filter(None, (context, strength)), f"{_trials(first)} trials each"]
@@ -186,7 +186,8 @@ def _block(title: str, results: str, rows: Sequence[Answer]) -> list[str]:
     whose = "question" if first["ours"] else "claim"
     papers = any(_paper(found) for _, found in rows)  # our own questions have none
     lines = [
-        f"**{title}** ([page]({folder}/index.html), [scores]({folder}/scores.csv)).{outside}",
+        f"**{title}** ([table]({_table(folder, first)}), [page]({folder}/index.html), "
+        f"[scores]({folder}/scores.csv)).{outside}",
         "",
         f"| {whose} {'| paper ' * papers}| effect [interval] | trials | verdict |",
         f"|---{'|--:' * papers}|---|--:|---|",
@@ -207,6 +208,11 @@ def _block(title: str, results: str, rows: Sequence[Answer]) -> list[str]:
         )
         lines.append(f"| {question} | {' | '.join(columns)} |")
     return lines
+
+
+def _table(folder: str, found: Mapping[str, Any]) -> str:
+    """Where an artefact's claims are; a code host shows Markdown, and of a page its source."""
+    return f"{folder}/tables/{found['artefact']}.md"
 
 
 def _who(found: Mapping[str, Any]) -> str:
