@@ -25,7 +25,7 @@ from chandir import runfolder
 from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError
 from chandir.harness.base.output import columns, outlast
-from chandir.harness.base.words import cut
+from chandir.harness.base.words import cut, duration, many
 from chandir.harness.config.schema import Config
 from chandir.harness.durable import claim, provenance
 from chandir.harness.durable.provenance import machines
@@ -144,7 +144,7 @@ def text(cells: list[Cell], planned: bool = True) -> str:
         done = cell.count("done") + cell.count("diverged")
         counts = (cell.planned, done, cell.count("diverged"), cell.count("running"))
         epochs = f"{cell.ran}/{cell.epochs}"
-        left = _duration(cell.left(typical))
+        left = _left(cell.left(typical))
         ill = (str(cell.count("failed")), str(cell.count("damaged")))
         rows.append((name, *map(str, counts), *ill, epochs, left))
     running = sum(cell.count("running") for cell in cells)
@@ -165,13 +165,13 @@ def text(cells: list[Cell], planned: bool = True) -> str:
         )
     if all(value is not None for value in left_of) and cells:
         total = sum(value or 0.0 for value in left_of)
-        about = f"about {_duration(total / max(running, 1))} left at this pace"
-        idle = f"nothing runs; about {_duration(total)} of work left" if total else "all done"
+        about = f"about {duration(total / max(running, 1))} left at this pace"
+        idle = f"nothing runs; about {duration(total)} of work left" if total else "all done"
         lines.append(f"{running} running; {about}" if running else idle)
         bad = sum(cell.count("failed") + cell.count("damaged") for cell in cells)
         if not total and bad:
             lines[-1] = (
-                f"nothing runs; {bad} {'trial has' if bad == 1 else 'trials have'} no result: the "
+                f"nothing runs; {many(bad, 'trial has', 'trials have')} no result: the "
                 "same command runs them"
             )
         if not planned:
@@ -213,13 +213,8 @@ def fitted(rows: list[tuple[str, ...]], width: int) -> str:
     return aligned([(cut(row[0], room), *row[1:]) for row in rows], left=(0,))
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{seconds / 60:.1f} min"
-    )
+def _left(seconds: float | None) -> str:
+    return "?" if seconds is None else duration(seconds)
 
 
 def main(arguments: list[str] | None = None) -> int:

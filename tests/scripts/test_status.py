@@ -52,8 +52,8 @@ def test_states_and_time_left_against_the_plan(
     shown = capsys.readouterr().out
     # planned, done, diverged, running, failed, damaged; a diverged trial is as long as it was
     assert row(shown)[:7] == ["5", "2", "1", "1", "1", "0", "9/18"]
-    assert "9.0 min" in shown
-    assert "1 running; about 9.0 min left" in shown
+    assert "9 min" in shown
+    assert "1 running; about 9 min left" in shown
 
 
 def test_without_a_plan_the_folders_are_what_there_is(
@@ -62,7 +62,7 @@ def test_without_a_plan_the_folders_are_what_there_is(
     assert status.main(["--runs", str(runs)]) == 0
     shown = capsys.readouterr().out
     assert row(shown)[:7] == ["4", "2", "1", "0", "1", "0", "9/14"]
-    assert "nothing runs; about 5.0 min of work left" in shown
+    assert "nothing runs; about 5 min of work left" in shown
 
 
 def test_a_trial_that_failed_before_its_first_step_is_shown(
