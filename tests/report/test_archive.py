@@ -51,6 +51,16 @@ def test_failures_are_carried_and_what_is_under_way_is_not(tmp_path: Path) -> No
     assert {"done": 5, "failed": 1} in [cell["trials"] for cell in cells]
 
 
+def test_a_folders_name_may_be_as_long_as_a_file_system_takes(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    fake_runs.cell(runs, fake_runs.H0, [90.0, 91.0])
+    (folder,) = runs.glob("*/*")
+    long = folder.rename(folder.with_name(f"{'n' * 244}-0123456789"))
+    publication.publish(runs, tmp_path / "out")
+    with archive.opened(tmp_path / "out") as carried:
+        assert [path.name for path in carried.glob("*/*")] == [long.name]
+
+
 def test_a_sweep_goes_on_from_it(published: Path, tmp_path: Path) -> None:
     into = tmp_path / "elsewhere" / "runs"
     assert unpack_script.main([str(published), "--into", str(into)]) == 0

@@ -117,6 +117,16 @@ def test_in_brief_the_papers_claims_are_counted_and_both_metrics_have_a_column(
     assert "scale short" not in text
 
 
+def test_in_brief_the_same_trials_are_one_row(tmp_path: Path) -> None:
+    """Five trials of lambda 1 answer Figure 6 and our own question, which asks for fifteen."""
+    planted.figure6(tmp_path / "runs")
+    publication.publish(tmp_path / "runs", tmp_path / "results" / "fig6")
+    lines = headline.brief(tmp_path / "results").splitlines()
+    (row,) = (line for line in lines if "; mnist;" in line and "| plain gradients |" in line)
+    assert "/fig6.md" in row
+    assert "/fig6-power.md" in headline.full(tmp_path / "results")
+
+
 def test_in_brief_a_folder_that_holds_two_codes_has_no_one_mean(tmp_path: Path) -> None:
     planted.digits(tmp_path / "runs", epochs=2)
     publication.publish(tmp_path / "runs", tmp_path / "results" / "digits")

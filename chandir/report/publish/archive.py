@@ -45,7 +45,8 @@ def pack(trials: Iterable[Trial], path: Path) -> None:
     packed = io.BytesIO()
     with (
         lzma.open(packed, "wb", preset=9) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+        # as USTAR where that can name a file: it ends at 155 characters, a cell's folder later
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, content in sorted(files.items()):
             member = tarfile.TarInfo(name)  # of no owner and no time

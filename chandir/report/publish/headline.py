@@ -50,12 +50,14 @@ def brief(results: Path) -> str:
     """How many of the paper's claims are judged, and both metrics against both baselines.
 
     One row for each setting and baseline that was run, variants left out: plain gradients, and
-    those at the learning rate that makes their step along the mean as long as the metrics'.
+    those at the learning rate that makes their step along the mean as long as the metrics'. A
+    later artefact that so far has an earlier one's trials and no others adds none.
     """
     summaries = _summaries(results)
     chosen = _chosen(summaries)
+    told: set[frozenset[tuple[Any, ...]]] = set()
     rows = [row for title, answers in _answers(chosen) if not _variant(answers)
-            for row in _rows(title, answers, results.name, summaries)]  # fmt: skip
+            for row in _rows(title, answers, results.name, summaries, told)]  # fmt: skip
     if not rows:
         return "Nothing is published yet.\n"
     header = ["| setting | baseline | its score | `sobolev` minus it | `h0_lambda` minus it |",
@@ -108,9 +110,16 @@ def _claims(chosen: Chosen) -> str:
 
 
 def _rows(
-    title: str, answers: Sequence[Answer], results: str, summaries: Summaries
+    title: str,
+    answers: Sequence[Answer],
+    results: str,
+    summaries: Summaries,
+    told: set[frozenset[tuple[Any, ...]]],
 ) -> Iterator[str]:
-    """An artefact's rows of the brief table: a setting, a baseline, each metric's difference."""
+    """An artefact's rows of the brief table: a setting, a baseline, each metric's difference.
+
+    `told` are the trials that are compared in rows before, to which these are added.
+    """
     found: dict[tuple[str, str], dict[str, Answer]] = {}
     for name, each in answers:
         metric, baseline = each["arms"][0].split(",")[0], (each["baseline"] or [""])[0]
@@ -119,19 +128,23 @@ def _rows(
             row.setdefault(metric, (name, each))  # first the scores, as declared
     before = ""
     for (context, baseline), row in found.items():
+        trials = frozenset((name, *each["cells"], *each["n"]) for name, each in row.values())
+        if trials in told:
+            continue
+        told.add(trials)
         publication, first = next(iter(row.values()))
         link = f"[{title}]({_table(f'{results}/{publication}', first)})"
         strengths = [each["arms"][0].partition(", ")[2] for _, each in row.values()]
         strength = " and ".join(dict.fromkeys(filter(None, strengths)))
         setting = [link, *filter(None, (context, strength)), f"{_trials(first)} trials each"]
-        told = "; ".join([*setting, *_shared(list(row.values()))])
+        text = "; ".join([*setting, *_shared(list(row.values()))])
         differences = (
             f"{_effect(row[metric][1])}: **{_verdict(row[metric][1]).lower()}**"
             if metric in row else DASH for metric in COLUMNS
         )  # fmt: skip
         mean = _mean(summaries[publication], first["cells"][1])
-        columns = ("" if told == before else told, BASELINES[baseline], mean, *differences)
-        before = told
+        columns = ("" if text == before else text, BASELINES[baseline], mean, *differences)
+        before = text
         yield f"| {' | '.join(columns)} |"
 
 
