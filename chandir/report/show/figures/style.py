@@ -106,8 +106,11 @@ def house() -> Iterator[None]:
     """Draw in house style, whatever the user's own settings are."""
     matplotlib = _matplotlib()
     everything: dict[Any, Any] = {**matplotlib.rcParamsDefault, **RC}
-    now = matplotlib.rcParams  # each setting is checked anew: only those that are to change
-    with matplotlib.rc_context({key: to for key, to in everything.items() if now[key] != to}):
+    now = matplotlib.rcParams
+    # Only those that are to change, for each is checked anew; and asking for the backend imports
+    # pyplot, which looks for a screen.
+    changed = {key: to for key, to in everything.items() if key != "backend" and now[key] != to}
+    with matplotlib.rc_context(changed):
         yield
 
 
