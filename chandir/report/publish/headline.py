@@ -29,6 +29,7 @@ _JUDGED = (Verdict.REPRODUCED, Verdict.SMALLER, Verdict.NOT_REPRODUCED, Verdict.
 
 Summaries = Mapping[str, Mapping[str, Any]]  # ``summary.json`` of each publication, by its name
 Answer = tuple[str, Mapping[str, Any]]  # the publication's name, one of its comparisons
+Trials = frozenset[tuple[Any, ...]]  # what a row compares: publication, cells, trials of each
 Chosen = Mapping[tuple[str, ...], Answer]  # by artefact, context, kind and claim
 
 
@@ -55,14 +56,20 @@ def brief(results: Path) -> str:
     """
     summaries = _summaries(results)
     chosen = _chosen(summaries)
-    told: set[frozenset[tuple[Any, ...]]] = set()
-    rows = [row for title, answers in _answers(chosen) if not _variant(answers)
-            for row in _rows(title, answers, results.name, summaries, told)]  # fmt: skip
+    rows: dict[Trials, tuple[str, ...]] = {}
+    for title, answers in _answers(chosen):
+        if not _variant(answers):
+            for trials, row in _rows(title, answers, results.name, summaries):
+                rows.setdefault(trials, row)
     if not rows:
         return "Nothing is published yet.\n"
     header = ["| setting | baseline | its score | `sobolev` minus it | `h0_lambda` minus it |",
               "|---|---|--:|---|---|"]  # fmt: skip
-    return "\n".join([_claims(chosen), "", *header, *rows]) + "\n"
+    lines, before = [_claims(chosen), "", *header], ""
+    for setting, *rest in rows.values():
+        lines.append(f"| {' | '.join(['' if setting == before else setting, *rest])} |")
+        before = setting
+    return "\n".join(lines) + "\n"
 
 
 def _summaries(results: Path) -> Summaries:
@@ -110,28 +117,17 @@ def _claims(chosen: Chosen) -> str:
 
 
 def _rows(
-    title: str,
-    answers: Sequence[Answer],
-    results: str,
-    summaries: Summaries,
-    told: set[frozenset[tuple[Any, ...]]],
-) -> Iterator[str]:
-    """An artefact's rows of the brief table: a setting, a baseline, each metric's difference.
-
-    `told` are the trials that are compared in rows before, to which these are added.
-    """
+    title: str, answers: Sequence[Answer], results: str, summaries: Summaries
+) -> Iterator[tuple[Trials, tuple[str, ...]]]:
+    """An artefact's rows of the brief table: a setting, a baseline, each metric's difference."""
     found: dict[tuple[str, str], dict[str, Answer]] = {}
     for name, each in answers:
         metric, baseline = each["arms"][0].split(",")[0], (each["baseline"] or [""])[0]
         if each["kind"] == "gain" and metric in COLUMNS and baseline in BASELINES:
             row = found.setdefault((each["context"], baseline), {})
             row.setdefault(metric, (name, each))  # first the scores, as declared
-    before = ""
     for (context, baseline), row in found.items():
         trials = frozenset((name, *each["cells"], *each["n"]) for name, each in row.values())
-        if trials in told:
-            continue
-        told.add(trials)
         publication, first = next(iter(row.values()))
         link = f"[{title}]({_table(f'{results}/{publication}', first)})"
         strengths = [each["arms"][0].partition(", ")[2] for _, each in row.values()]
@@ -143,9 +139,7 @@ def _rows(
             if metric in row else DASH for metric in COLUMNS
         )  # fmt: skip
         mean = _mean(summaries[publication], first["cells"][1])
-        columns = ("" if text == before else text, BASELINES[baseline], mean, *differences)
-        before = text
-        yield f"| {' | '.join(columns)} |"
+        yield trials, (text, BASELINES[baseline], mean, *differences)
 
 
 def _mean(summary: Mapping[str, Any], folder: str) -> str:
