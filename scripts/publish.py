@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from chandir.harness.base import environment  # noqa: E402
 from chandir.harness.base.output import outlast  # noqa: E402
-from chandir.report.publish import headline, publication  # noqa: E402
+from chandir.report.publish import brief, headline, publication  # noqa: E402
 from scripts.benchmarks import targets  # noqa: E402
 
 SPEED = """# Speed
@@ -35,7 +35,7 @@ RESERVED = ("runs", "page", "bench", "correlation", "gpu-check")
 def headlines(results: Path) -> dict[Path, str]:
     """The headline for the project's README, short, and for that of the results, in full."""
     full = headline.full(results).replace(f"]({results.name}/", "](")
-    return {results.parent / "README.md": headline.brief(results), results / "README.md": full}
+    return {results.parent / "README.md": brief.brief(results), results / "README.md": full}
 
 
 def speed(folder: Path) -> str:

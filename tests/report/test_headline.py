@@ -10,7 +10,7 @@ import pytest
 
 from chandir import report
 from chandir.report.judge import claims_file
-from chandir.report.publish import headline, publication
+from chandir.report.publish import brief, headline, publication
 from scripts.publish import headlines
 from tests import fake_runs, planted
 
@@ -75,9 +75,9 @@ def test_in_brief_the_papers_claims_are_counted_and_both_metrics_have_a_column(
     shelf: Shelf, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
-    assert headline.brief(results) == "Nothing is published yet.\n"
+    assert brief.brief(results) == "Nothing is published yet.\n"
     shelf.lay("short", results)
-    claims, *rows = headline.brief(results).splitlines()
+    claims, *rows = brief.brief(results).splitlines()
     mnist = next(row for row in rows if "; mnist;" in row)
     assert claims.startswith("Of the paper's 88 claims **none has been judged by the full protocol")
     setting, baseline, mean, sobolev, h0_lambda = mnist.strip("| ").split(" | ")
@@ -90,16 +90,42 @@ def test_in_brief_the_papers_claims_are_counted_and_both_metrics_have_a_column(
         assert difference.startswith("+0.80 [")
         assert difference.endswith("**not comparable, direction agrees**")
     shelf.lay("full", results)
-    text = headline.brief(results)
+    text = brief.brief(results)
     assert "reproduced" in text
     assert "none has been judged" not in text
     assert "scale short" not in text
 
 
+def test_in_brief_a_run_that_has_begun_takes_no_place_and_shares_no_row(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    """At full scale one metric is complete and one has two trials: its short run still stands."""
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    shelf.lay("short", results)
+    for name, mean, n in (("h0", 98.0, 5), ("h0_lambda", 98.5, 5), ("sobolev", 90.0, 2)):
+        where = {"metric__weight": 1.0} if name == "sobolev" else {}
+        found = claims_file.arm(name, "mnist-swap", data__name="mnist", **where)
+        fake_runs.arm(runs, found, fake_runs.scores(mean, 0.1, n, len(name)))
+    publication.publish(runs, results / "begun")
+    lines = [line for line in brief.brief(results).splitlines() if "; mnist;" in line]
+    rows = {line.split("](results/")[1].split("/")[0]: line.strip("| ").split(" | ")
+            for line in lines if "| plain gradients |" in line}  # fmt: skip
+    assert set(rows) == {"short", "begun"}
+    _, _, mean, sobolev, h0_lambda = rows["begun"]
+    assert mean.startswith("98.00 ±")
+    assert sobolev == "—"
+    assert h0_lambda.startswith("+0.50 [")
+    _, _, mean, sobolev, h0_lambda = rows["short"]
+    assert mean.startswith("97.00 ±")
+    assert sobolev.startswith("+0.80 [")
+    assert h0_lambda == "—"
+    assert headline.full(results).count("**Figure 6: accuracy over lambda**") == 2
+
+
 def test_in_brief_the_same_trials_are_one_row(shelf: Shelf, tmp_path: Path) -> None:
     """Five trials of lambda 1 answer Figure 6 and our own question, which asks for fifteen."""
     shelf.lay("full", tmp_path / "results")
-    lines = headline.brief(tmp_path / "results").splitlines()
+    lines = brief.brief(tmp_path / "results").splitlines()
     (row,) = (line for line in lines if "; mnist;" in line and "| plain gradients |" in line)
     assert "/fig6.md" in row
     assert "/fig6-power.md" in headline.full(tmp_path / "results")
@@ -114,14 +140,14 @@ def test_in_brief_a_folder_that_holds_two_codes_has_no_one_mean(
     (plain,) = (each for each in summary["cells"] if each["metric"]["name"] == "h0")
     summary["cells"].append(plain | {"name": "h0, other code", "mean": 1.0})
     path.write_text(json.dumps(summary), encoding="utf-8")
-    lines = headline.brief(tmp_path / "results").splitlines()
+    lines = brief.brief(tmp_path / "results").splitlines()
     (row,) = (line for line in lines if "| plain gradients |" in line)
     assert row.split(" | ")[2] == "—"
 
 
 def test_in_brief_the_larger_step_is_a_baseline(shelf: Shelf, tmp_path: Path) -> None:
     shelf.lay("digits", tmp_path / "results")
-    lines = headline.brief(tmp_path / "results").splitlines()
+    lines = brief.brief(tmp_path / "results").splitlines()
     (row,) = (line for line in lines if "`h0_mean`: plain gradients" in line)
     assert "+0.60 [" in row.split(" | ")[3]
 

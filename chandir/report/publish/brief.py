@@ -1,0 +1,102 @@
+"""What the publications say of the claims in a line each: the table of the project's README."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chandir.report.judge.rule import Verdict
+from chandir.report.publish import answers
+from chandir.report.publish.answers import Comparison
+from chandir.report.show.words import DASH, number
+
+# The paper's metrics, and what they are held against, in words.
+COLUMNS = ("sobolev", "h0_lambda")
+BASELINES = {
+    "h0": "plain gradients",
+    "h0_mean": "`h0_mean`: plain gradients, learning rate times 1 + λ",
+}
+_JUDGED = (Verdict.REPRODUCED, Verdict.SMALLER, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE)
+_HEADER = """| setting | baseline | its score | `sobolev` minus it | `h0_lambda` minus it |
+|---|---|--:|---|---|"""
+
+Cells = frozenset[tuple[Any, ...]]  # what a row compares: two cells, and trials of each
+
+
+def brief(results: Path) -> str:
+    """How many of the paper's claims are judged, and both metrics against both baselines.
+
+    One row for each setting and baseline that was run, variants left out: plain gradients, and
+    those at the learning rate that makes their step along the mean as long as the metrics'. A
+    later artefact that so far has an earlier one's trials and no others adds none.
+    """
+    summaries = answers.read(results)
+    chosen = answers.choose(summaries)
+    rows: dict[tuple[str, Cells], tuple[str, ...]] = {}
+    for artefact, publication, found in answers.by_artefact(chosen):
+        if not artefact.name.startswith("variant-"):
+            folder = f"{results.name}/{publication}"
+            for cells, row in _rows(artefact.title, found, folder, summaries[publication]):
+                rows.setdefault((publication, cells), row)
+    if not rows:
+        return "Nothing is published yet.\n"
+    lines, before = [_claims(found for _, found in chosen.values()), "", _HEADER], ""
+    for setting, *rest in rows.values():
+        lines.append(f"| {' | '.join(['' if setting == before else setting, *rest])} |")
+        before = setting
+    return "\n".join(lines) + "\n"
+
+
+def _claims(found: Iterable[Comparison]) -> str:
+    """What became of the paper's claims; levels are not among them."""
+    claims = [f for f in found if not f["ours"] and f["kind"] != "level"]
+    judged = Counter(f["verdict"] for f in claims if f["verdict"] in {v.value for v in _JUDGED})
+    words = ", ".join(f"{count} {verdict.lower()}" for verdict, count in judged.items())
+    apart = sum(f["verdict"] == Verdict.NOT_COMPARABLE.value for f in claims)
+    return (
+        f"Of the paper's {len(claims)} claims "
+        f"**{words or 'none has been judged by the full protocol yet'}**; "
+        f"{apart} ran in a shortened form, which can neither confirm nor refute them."
+    )
+
+
+def _rows(
+    title: str, found: Sequence[Comparison], folder: str, summary: Mapping[str, Any]
+) -> Iterator[tuple[Cells, tuple[str, ...]]]:
+    """An artefact's rows: a setting, a baseline, each metric's difference to it.
+
+    Metrics share a row where they have as many trials: it says one number for both.
+    """
+    groups: dict[tuple[Any, ...], dict[str, Comparison]] = {}
+    for each in found:
+        metric, baseline = each["arms"][0].split(",")[0], (each["baseline"] or [""])[0]
+        if each["kind"] == "gain" and metric in COLUMNS and baseline in BASELINES:
+            row = groups.setdefault((each["context"], baseline, *each["n"]), {})
+            row.setdefault(metric, each)  # first the scores, as declared
+    for (context, baseline, *_), row in groups.items():
+        compared = list(row.values())
+        cells = frozenset((*each["cells"], *each["n"]) for each in compared)
+        link = f"[{title}]({answers.table(folder, compared[0])})"
+        strengths = [each["arms"][0].partition(", ")[2] for each in compared]
+        strength = " and ".join(dict.fromkeys(filter(None, strengths)))
+        ran = f"{answers.trials(compared[0])} trials each"
+        text = "; ".join([*filter(None, (link, context, strength, ran)), *answers.shared(compared)])
+        differences = (_difference(row[m]) if m in row else DASH for m in COLUMNS)
+        mean = _mean(summary, compared[0]["cells"][1])
+        yield cells, (text, BASELINES[baseline], mean, *differences)
+
+
+def _difference(found: Comparison) -> str:
+    return f"{answers.effect(found)}: **{answers.verdict(found).lower()}**"
+
+
+def _mean(summary: Mapping[str, Any], folder: str) -> str:
+    """A cell's mean ± standard deviation, as published; none of a folder that holds two codes."""
+    found, *others = (each for each in summary["cells"] if each["folder"] == folder)
+    if others:
+        return DASH
+    unit = f" {found['score']['unit']}" if found["score"]["unit"] else ""
+    spread = "" if found["sd"] is None else f" ± {number(found['sd'], 2)}"
+    return f"{number(found['mean'], 2)}{spread}{unit}"
