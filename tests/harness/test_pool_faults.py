@@ -100,13 +100,37 @@ def test_every_trial_runs_once_on_all_places(told: list[str]) -> None:
     assert {visible for visible, _ in script.seen} == {"0", "1"}
 
 
+class Together(Script):
+    """The first four trials run at the same time, until the pool has said what befell "b"."""
+
+    def __init__(self, **ends: list[str]) -> None:
+        super().__init__(**ends)
+        self.started, self.said = threading.Barrier(4), threading.Event()
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        if "out of memory" in line:
+            self.said.set()
+
+    def end(self, job: str) -> str:
+        how = super().end(job)
+        if job in "abcd" and self.tried[job] == 1:
+            self.started.wait(timeout=60)
+            if job != "b":
+                self.said.wait(timeout=60)
+        return how
+
+
 def test_out_of_memory_halves_the_workers_and_the_trial_runs_again(
-    told: list[str], capsys: pytest.CaptureFixture[str]
+    told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = Script(b=[MEMORY, DONE])
+    script = Together(b=[MEMORY, DONE])
+    monkeypatch.setattr(pool.news, "say", script.say)
     assert run(script, singles("abcdefgh", {None: 4}), stop=True)
     assert script.tried == dict.fromkeys("abcdefgh", 1) | {"b": 2}
-    assert "workers at a time from here on" in capsys.readouterr().out
+    (line,) = (line for line in script.lines if "out of memory" in line)
+    assert line == "out of memory: 2 workers at a time from here on"
 
 
 def test_out_of_memory_alone_is_a_failure(
