@@ -19,6 +19,7 @@ BASELINES = {
     "h0_mean": "`h0_mean`: plain gradients, learning rate times 1 + λ",
 }
 _JUDGED = (Verdict.REPRODUCED, Verdict.SMALLER, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE)
+_NONE = "**none has been judged by the full protocol yet**"
 _HEADER = """| setting | baseline | its score | `sobolev` minus it | `h0_lambda` minus it |
 |---|---|--:|---|---|"""
 
@@ -54,10 +55,11 @@ def _claims(found: Iterable[Comparison]) -> str:
     claims = [f for f in found if not f["ours"] and f["kind"] != "level"]
     judged = Counter(f["verdict"] for f in claims if f["verdict"] in {v.value for v in _JUDGED})
     words = ", ".join(f"{count} {verdict.lower()}" for verdict, count in judged.items())
+    has = f"{judged.total()} {'has' if judged.total() == 1 else 'have'}"
+    state = f"{has} been judged by the full protocol: **{words}**" if judged else _NONE
     apart = sum(f["verdict"] == Verdict.NOT_COMPARABLE.value for f in claims)
     return (
-        f"Of the paper's {len(claims)} claims "
-        f"**{words or 'none has been judged by the full protocol yet'}**; "
+        f"Of the paper's {len(claims)} claims {state}; "
         f"{apart} ran in a shortened form, which can neither confirm nor refute them."
     )
 

@@ -57,10 +57,9 @@ def _block(title: str, folder: str, rows: Sequence[Comparison]) -> list[str]:
         margin = f" (within {found['margin']:g})" if found["kind"] == "equal" else ""
         questions.setdefault(context + asked + margin, []).append(found)
     for question, asked in questions.items():
-        several = len(asked) > 1
         columns = (
             *["<br>".join(_paper(found) for found in asked)] * papers,
-            "<br>".join(f"{_who(found)}: " * several + answers.effect(found) for found in asked),
+            "<br>".join(_named(found) + answers.effect(found) for found in asked),
             "<br>".join(dict.fromkeys(answers.trials(found) for found in asked)),
             "<br>".join(answers.verdict(found) for found in asked),
         )
@@ -68,10 +67,13 @@ def _block(title: str, folder: str, rows: Sequence[Comparison]) -> list[str]:
     return lines
 
 
-def _who(found: Comparison) -> str:
+def _named(found: Comparison) -> str:
+    """Whose answer it is, of a question that does not name its arms."""
+    if not found["question"]:
+        return ""
     base = found["baseline"][0] if found["baseline"] else ""
     arm = found["arms"][0]
-    return f"{arm} against {base}" if base not in ("h0", "h0_mean", "h0_norm") else arm
+    return f"{arm if base in ('h0', 'h0_mean', 'h0_norm') else f'{arm} against {base}'}: "
 
 
 def _paper(found: Comparison) -> str:
