@@ -23,28 +23,26 @@ _NONE = "**none has been judged by the full protocol yet**"
 _HEADER = """| setting | baseline | its score | `sobolev` minus it | `h0_lambda` minus it |
 |---|---|--:|---|---|"""
 
-Cells = frozenset[tuple[Any, ...]]  # what a row compares: two cells, and trials of each
-
 
 def brief(results: Path) -> str:
     """How many of the paper's claims are judged, and both metrics against both baselines.
 
-    One row for each setting and baseline that was run, variants left out: plain gradients, and
-    those at the learning rate that makes their step along the mean as long as the metrics'. A
-    later artefact that so far has an earlier one's trials and no others adds none.
+    One row for each setting and baseline that ran with all its trials, variants left out: plain
+    gradients, and those at the learning rate that makes their step along the mean as long as the
+    metrics'. What has begun is in the full tables.
     """
     summaries = answers.read(results)
+    if not summaries:
+        return "Nothing is published yet.\n"
     chosen = answers.choose(summaries)
-    rows: dict[tuple[str, Cells], tuple[str, ...]] = {}
+    rows: list[tuple[str, ...]] = []
     for artefact, publication, found in answers.by_artefact(chosen):
         if not artefact.name.startswith("variant-"):
             folder = f"{results.name}/{publication}"
-            for cells, row in _rows(artefact.title, found, folder, summaries[publication]):
-                rows.setdefault((publication, cells), row)
-    if not rows:
-        return "Nothing is published yet.\n"
-    lines, before = [_claims(found for _, found in chosen.values()), "", _HEADER], ""
-    for setting, *rest in rows.values():
+            rows += _rows(artefact.title, found, folder, summaries[publication])
+    lines, before = [_claims(found for _, found in chosen.values())], ""
+    lines += ["", _HEADER] if rows else []
+    for setting, *rest in rows:
         lines.append(f"| {' | '.join(['' if setting == before else setting, *rest])} |")
         before = setting
     return "\n".join(lines) + "\n"
@@ -66,7 +64,7 @@ def _claims(found: Iterable[Comparison]) -> str:
 
 def _rows(
     title: str, found: Sequence[Comparison], folder: str, summary: Mapping[str, Any]
-) -> Iterator[tuple[Cells, tuple[str, ...]]]:
+) -> Iterator[tuple[str, ...]]:
     """An artefact's rows: a setting, a baseline, each metric's difference to it.
 
     Metrics share a row where they have as many trials: it says one number for both.
@@ -74,12 +72,12 @@ def _rows(
     groups: dict[tuple[Any, ...], dict[str, Comparison]] = {}
     for each in found:
         metric, baseline = each["arms"][0].split(",")[0], (each["baseline"] or [""])[0]
-        if each["kind"] == "gain" and metric in COLUMNS and baseline in BASELINES:
+        whole = min(each["n"]) >= each["planned"]
+        if whole and each["kind"] == "gain" and metric in COLUMNS and baseline in BASELINES:
             row = groups.setdefault((each["context"], baseline, *each["n"]), {})
             row.setdefault(metric, each)  # first the scores, as declared
     for (context, baseline, *_), row in groups.items():
         compared = list(row.values())
-        cells = frozenset((*each["cells"], *each["n"]) for each in compared)
         link = f"[{title}]({answers.table(folder, compared[0])})"
         strengths = [each["arms"][0].partition(", ")[2] for each in compared]
         strength = " and ".join(dict.fromkeys(filter(None, strengths)))
@@ -87,7 +85,7 @@ def _rows(
         text = "; ".join([*filter(None, (link, context, strength, ran)), *answers.shared(compared)])
         differences = (_difference(row[m]) if m in row else DASH for m in COLUMNS)
         mean = _mean(summary, compared[0]["cells"][1])
-        yield cells, (text, BASELINES[baseline], mean, *differences)
+        yield (text, BASELINES[baseline], mean, *differences)
 
 
 def _difference(found: Comparison) -> str:
