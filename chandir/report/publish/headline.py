@@ -53,15 +53,15 @@ def _block(title: str, folder: str, rows: Sequence[Comparison]) -> list[str]:
     questions: dict[str, list[Comparison]] = {}
     for found in rows:
         context = f"{found['context']}: " if found["context"] else ""
-        asked = found["question"] or found["claim"]
+        text = found["question"] or found["claim"]
         margin = f" (within {found['margin']:g})" if found["kind"] == "equal" else ""
-        questions.setdefault(context + asked + margin, []).append(found)
-    for question, asked in questions.items():
+        questions.setdefault(context + text + margin, []).append(found)
+    for question, answered in questions.items():
         columns = (
-            *["<br>".join(_paper(found) for found in asked)] * papers,
-            "<br>".join(_named(found) + answers.effect(found) for found in asked),
-            "<br>".join(dict.fromkeys(answers.trials(found) for found in asked)),
-            "<br>".join(answers.verdict(found) for found in asked),
+            *["<br>".join(_paper(found) for found in answered)] * papers,
+            "<br>".join(_named(found) + answers.effect(found) for found in answered),
+            "<br>".join(dict.fromkeys(answers.trials(found) for found in answered)),
+            "<br>".join(answers.verdict(found) for found in answered),
         )
         lines.append(f"| {question} | {' | '.join(columns)} |")
     return lines
