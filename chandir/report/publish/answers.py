@@ -6,7 +6,6 @@ Nothing here is typed by hand: it is made from each publication's ``summary.json
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from chandir.report.judge import claims_file
 from chandir.report.judge.claims import Artefact
 from chandir.report.publish.publication import published
-from chandir.report.show.words import interval, number
+from chandir.report.show.words import decimals, interval, number
 
 Summaries = Mapping[str, Mapping[str, Any]]  # ``summary.json`` of each publication, by its name
 Comparison = Mapping[str, Any]  # of a summary's: a claim or question, and what came of it
@@ -78,7 +77,7 @@ def effect(found: Comparison) -> str:
 
 def places(found: Comparison) -> int:
     """As the report's tables: one decimal more than the least difference that counts has."""
-    return max(2, 1 - math.floor(math.log10(found["smallest"])))
+    return decimals(found["smallest"])
 
 
 def trials(found: Comparison) -> str:

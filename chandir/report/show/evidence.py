@@ -13,7 +13,7 @@ from chandir.report.judge.rule import Verdict
 from chandir.report.judge.samples import Sample
 from chandir.report.show.rows import digits
 from chandir.report.show.sheet import Sheet, letters
-from chandir.report.show.words import DASH, bounded, interval, number, p_value, spread
+from chandir.report.show.words import DASH, bounded, decimals, interval, number, p_value, spread
 from chandir.report.show.words import deviations as deviating
 from chandir.report.statistics import (
     error_reduced,
@@ -216,4 +216,4 @@ def by_heading(found: Sequence[Finding]) -> list[Finding]:
 
 def places(f: Finding) -> int:
     """The decimals of an effect: one more than the least difference that counts has."""
-    return max(2, 1 - math.floor(math.log10(f.smallest)))
+    return decimals(f.smallest)

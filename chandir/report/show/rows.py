@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chandir.report.read.cells import Cell
 from chandir.report.read.comparisons import Setting, settings
-from chandir.report.show.words import bounded, interval, number, p_value, score, spread
+from chandir.report.show.words import bounded, decimals, interval, number, p_value, score, spread
 from chandir.report.statistics import Contrast, Summary, difference, error_reduced, summarise
 
 
@@ -124,8 +123,8 @@ def numbers(row: Row) -> dict[str, float | None]:
 
 
 def digits(cell: Cell) -> int:
-    """Return one decimal more than the smallest difference that counts has, at least two."""
-    return max(2, 1 - math.floor(math.log10(cell.score.get("smallest") or 0.1)))
+    """Return the decimals of a cell's scores; where no smallest difference is given, as for 0.1."""
+    return decimals(cell.score.get("smallest") or 0.1)
 
 
 def _bounds(row: Row) -> tuple[float, float] | None:

@@ -11,6 +11,11 @@ from chandir.report.statistics import Summary
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EM DASH}"
 
 
+def decimals(smallest: float) -> int:
+    """Return one decimal more than the smallest difference that counts has, at least two."""
+    return max(2, 1 - math.floor(math.log10(smallest)))
+
+
 def number(value: float | None, digits: int, sign: bool = False, unit: str = "") -> str:
     """Return a number, a typographic minus and no signed zero; a dash for None."""
     if value is None:
