@@ -108,7 +108,9 @@ def test_in_brief_a_run_that_has_begun_takes_no_place_and_shares_no_row(
         found = claims_file.arm(name, "mnist-swap", data__name="mnist", **where)
         fake_runs.arm(runs, found, fake_runs.scores(mean, 0.1, n, len(name)))
     publication.publish(runs, results / "begun")
-    lines = [line for line in brief.brief(results).splitlines() if "; mnist;" in line]
+    text = brief.brief(results)
+    assert "has begun" not in text.splitlines()[0], "the short run stands for it"
+    lines = [line for line in text.splitlines() if "; mnist;" in line]
     rows = {line.split("](results/")[1].split("/")[0]: line.strip("| ").split(" | ")
             for line in lines if "| plain gradients |" in line}  # fmt: skip
     assert set(rows) == {"short", "begun"}
@@ -122,6 +124,9 @@ def test_in_brief_a_run_that_has_begun_takes_no_place_and_shares_no_row(
     assert h0_lambda == "—"
     assert headline.full(results).count("**Figure 6: accuracy over lambda**") == 2
     shutil.rmtree(results / "short")
+    text = brief.brief(results)
+    assert "; 0 ran in a shortened form, which" in text
+    assert text.splitlines()[0].endswith("refute them; 1 has begun, with trials to come.")
     shutil.rmtree(results / "begun")
     shutil.rmtree(next(runs.glob("mnist-swap/*h0_lambda*")))
     publication.publish(runs, results / "begun")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import subprocess
 import sys
@@ -90,14 +92,22 @@ def test_a_part_that_cannot_run_names_what_it_misses(tmp_path: Path) -> None:
 
 
 def test_a_part_is_stopped_with_the_processes_that_it_started(tmp_path: Path) -> None:
-    mark = tmp_path / "alive"
-    child = f"import time; time.sleep(4); open({str(mark)!r}, 'w')"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    outcome = gpu_check.run(Part("slow", ("-c", code), seconds=2), tmp_path, 60)
-    assert outcome.status == "too long"
-    assert outcome.seconds < 4
-    time.sleep(3)
-    assert not mark.exists()
+    """The lock that its child inherits is free only once both are gone."""
+    lock = tmp_path / "lock"
+    child = "import time; time.sleep(600)"
+    code = f"""
+import fcntl, subprocess, sys
+file = open({str(lock)!r}, "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+subprocess.run([sys.executable, "-c", {child!r}], pass_fds=[file.fileno()])"""
+    assert gpu_check.run(Part("slow", ("-c", code), seconds=5), tmp_path, 60).status == "too long"
+    with lock.open("a") as file:
+        for _ in range(300):  # the child is ended, but nobody waits for its end
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.1)
+    pytest.fail("the part's child runs on after half a minute")
 
 
 def test_a_part_that_all_parts_together_cut_off_is_left_for_the_rest(tmp_path: Path) -> None:

@@ -55,11 +55,19 @@ def _claims(found: Iterable[Comparison]) -> str:
     words = ", ".join(f"{count} {verdict.lower()}" for verdict, count in judged.items())
     has = f"{judged.total()} {'has' if judged.total() == 1 else 'have'}"
     state = f"{has} been judged by the full protocol: **{words}**" if judged else _NONE
-    apart = sum(f["verdict"] == Verdict.NOT_COMPARABLE.value for f in claims)
+    apart = [f for f in claims if f["verdict"] == Verdict.NOT_COMPARABLE.value]
+    begun = sum(map(_begun, apart))
+    waiting = f"; {begun} {'has' if begun == 1 else 'have'} begun, with trials to come"
     return (
-        f"Of the paper's {len(claims)} claims {state}; "
-        f"{apart} ran in a shortened form, which can neither confirm nor refute them."
+        f"Of the paper's {len(claims)} claims {state}; {len(apart) - begun} ran in a shortened "
+        f"form, which can neither confirm nor refute them{waiting if begun else ''}."
     )
+
+
+def _begun(found: Comparison) -> bool:
+    """Whether trials are all that the claim lacks: what ran of it is as the protocol has it."""
+    fewer = {f"{n} of {found['planned']} trials" for n in found["n"]}
+    return fewer.issuperset(found["outside_protocol"])
 
 
 def _rows(
