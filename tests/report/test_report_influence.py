@@ -9,7 +9,7 @@ import pytest
 
 from chandir import report
 from chandir.report.judge.claims_file import arm, artefacts
-from chandir.report.judge.finding import measure
+from chandir.report.judge.finding import LEFT_OUT, left_out, measure
 from chandir.report.judge.findings import findings
 from chandir.report.judge.influence import LEGEND
 from chandir.report.judge.judging import verdict
@@ -68,7 +68,7 @@ def test_one_trial_that_decides_is_named(tmp_path):
     write(tmp_path, h0=SPREAD, sobolev=[*FAR[:-1], 40.0])
     (one,) = [f for f in family(tmp_path) if f.claim.arms[0].name == "sobolev"]
     assert one.judgement.word == "Inconclusive"
-    assert one.hanging == "hangs on 1 of 50 trials: without trial 24 of sobolev, Yes"
+    assert one.hanging == "leave-one-out: 1 of 50 differs, without trial 24 of sobolev: Yes"
 
 
 @pytest.mark.parametrize(("sobolev", "said"), [(NEAR, True), (FAR, False)])
@@ -81,8 +81,8 @@ def test_page_summary_and_headline_say_so(tmp_path, sobolev, said):
     (one,) = [c for c in summary["comparisons"]
               if c["claim"] == "sobolev better than h0" and c["artefact"] == "digits"]  # fmt: skip
     assert bool(one["hangs_on"]) is said
-    text = f"hangs on {len(one['hangs_on'])} of 50 trials"
-    assert (f"{text}: without" in page) is said
+    text = left_out(len(one["hangs_on"]), 50)
+    assert (f"{text}, without" in page) is said
     (out / "scores.csv").touch()
     block = headline.full(tmp_path / "results")
     assert (f"({text})" in block) is said
@@ -90,7 +90,7 @@ def test_page_summary_and_headline_say_so(tmp_path, sobolev, said):
     for comparison in summary["comparisons"]:
         del comparison["hangs_on"]  # as in publications from before it was asked
     (out / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-    assert "hangs on" not in headline.full(tmp_path / "results")
+    assert LEFT_OUT not in headline.full(tmp_path / "results")
 
 
 def test_too_few_trials_to_leave_one_out_hang_on_nothing(tmp_path):

@@ -12,6 +12,7 @@ from chandir.report.read.cells import Cell
 from chandir.report.statistics import Contrast, Tested, brown_forsythe, spread
 
 NOT_RUN = Judgement(Verdict.NOT_RUN)
+LEFT_OUT = "leave-one-out"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Change:
     arm: str
     trial: int
     word: str
+
+
+def left_out(differ: int, of: int) -> str:
+    """Return how many verdicts differ of those with one trial left out, in words."""
+    return f"{LEFT_OUT}: {differ} of {of} differ{'s' if differ == 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Finding:
 
     @property
     def hanging(self) -> str:
-        """How many trials the verdict hangs on, in words; empty where on no single one."""
+        """How many trials the verdict hangs on, one at a time, in words; empty where on none."""
         if not self.hangs_on:
             return ""
         of = sum(len(sample.values) for sample in self.present)
@@ -82,7 +88,7 @@ class Finding:
         which = "any one of them"
         if len(self.hangs_on) == 1:
             which = f"trial {self.hangs_on[0].trial} of {self.hangs_on[0].arm}"
-        return f"hangs on {len(self.hangs_on)} of {of} trials: without {which}, {words}"
+        return f"{left_out(len(self.hangs_on), of)}, without {which}: {words}"
 
     @property
     def level(self) -> float:

@@ -14,8 +14,8 @@ from chandir.report.judge.samples import Sample
 
 FEWEST = 3  # trials of each arm; fewer leave no spread when one goes
 LEGEND = (
-    "Hangs on k of n trials: of the n trials of its arms there are k of which any one, left out, "
-    "gives another verdict."
+    "Leave-one-out, k of n differ: judged n times more, each time without one of the n trials of "
+    "its arms, the verdict is k times another."
 )
 
 Family = Sequence[Finding]

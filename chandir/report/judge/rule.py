@@ -61,6 +61,15 @@ def threshold(paper: float | None, smallest: float) -> float:
     return max((paper or 0) / 2, smallest)
 
 
+def limits(
+    kind: str, paper: float | None, smallest: float, margin: float | None
+) -> tuple[float, float]:
+    """Return what the ends of the interval are held against: what decides the verdict."""
+    if kind == "equal" and margin is not None:
+        return -margin, margin
+    return 0.0, threshold(paper, smallest)
+
+
 def gain(
     measured: Contrast, level: float, paper: float | None, smallest: float, paper_n: int
 ) -> Judgement:

@@ -12,6 +12,8 @@ from typing import Any
 
 from chandir.report.judge import claims_file
 from chandir.report.judge.claims import Artefact
+from chandir.report.judge.finding import left_out
+from chandir.report.judge.rule import limits
 from chandir.report.publish.publication import published
 from chandir.report.show.words import decimals, interval, number
 
@@ -76,8 +78,10 @@ def effect(found: Comparison) -> str:
 
 
 def places(found: Comparison) -> int:
-    """As the report's tables: one decimal more than the least difference that counts has."""
-    return decimals(found["smallest"])
+    """Return the decimals of an effect, as many as the report's tables give it."""
+    paper, smallest = found["paper"], found["smallest"]
+    decisive = limits(found["kind"], paper, smallest, found["margin"])
+    return decimals(smallest, found["interval"], decisive)
 
 
 def trials(found: Comparison) -> str:
@@ -86,13 +90,13 @@ def trials(found: Comparison) -> str:
 
 
 def verdict(found: Comparison) -> str:
-    """Return the verdict, which way it went, and on how many trials it hangs."""
+    """Return the verdict, which way it went, and how many single trials decide it."""
     word = "likeness" if found["kind"] == "equal" else "direction"
     towards = f", {word} {found['direction']}" if found["direction"] else ""
     worse = ", significantly worse" if found["detail"].split("; ")[0] == "opposite" else ""
     pivotal = found.get("hangs_on")  # not in publications that are older than the question
-    hangs = f" (hangs on {len(pivotal)} of {sum(found['n'])} trials)" if pivotal else ""
-    return f"{found['verdict']}{worse}{towards}{hangs}"
+    out = f" ({left_out(len(pivotal), sum(found['n']))})" if pivotal else ""
+    return f"{found['verdict']}{worse}{towards}{out}"
 
 
 def _rank(found: Comparison) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chandir.report.judge import influence
+from chandir.report.judge.finding import LEFT_OUT
 from chandir.report.publish import answers
 from chandir.report.publish.answers import Comparison
 from chandir.report.show.words import number
@@ -19,7 +20,7 @@ def full(results: Path) -> str:
     lines: list[str] = []
     for artefact, name, rows in answers.by_artefact(answers.choose(answers.read(results))):
         lines += ["", *_block(artefact.title, f"{results.name}/{name}", rows)]
-    if any("(hangs on " in line for line in lines):
+    if any(f"({LEFT_OUT}: " in line for line in lines):
         lines += ["", influence.LEGEND]
     return "\n".join(lines).strip() + "\n" if lines else "Nothing is published yet.\n"
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chandir.report.judge.artefacts import Part
 from chandir.report.judge.finding import Finding
 from chandir.report.judge.influence import LEGEND
-from chandir.report.judge.rule import Verdict
+from chandir.report.judge.rule import Verdict, limits
 from chandir.report.judge.samples import Sample
 from chandir.report.show.rows import digits
 from chandir.report.show.sheet import Sheet, letters
@@ -215,5 +215,6 @@ def by_heading(found: Sequence[Finding]) -> list[Finding]:
 
 
 def places(f: Finding) -> int:
-    """The decimals of an effect: one more than the least difference that counts has."""
-    return decimals(f.smallest)
+    """The decimals of an effect: as few as tell on which side of what decides it lies."""
+    claim, ends = f.claim, f.contrast.at(f.level) if f.contrast else None
+    return decimals(f.smallest, ends, limits(claim.kind, f.paper, f.smallest, claim.margin))

@@ -11,9 +11,25 @@ from chandir.report.statistics import Summary
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EM DASH}"
 
 
-def decimals(smallest: float) -> int:
-    """Return one decimal more than the smallest difference that counts has, at least two."""
-    return max(2, 1 - math.floor(math.log10(smallest)))
+def decimals(
+    smallest: float, ends: Iterable[float] | None = None, limits: Iterable[float] = ()
+) -> int:
+    """Return one decimal more than the smallest difference that counts has, at least two.
+
+    And up to three more, where an end of an interval would else be rounded onto a limit that
+    decides the verdict, or across it: the reader sees on which side it lies.
+    """
+    least = max(2, 1 - math.floor(math.log10(smallest)))
+    sides = [(end, limit) for limit in limits for end in ends or ()]
+    return next(
+        (d for d in range(least, least + 3)
+         if all(_side(float(f"{end:.{d}f}"), x) == _side(end, x) for end, x in sides)),
+        least + 3,
+    )  # fmt: skip
+
+
+def _side(value: float, limit: float) -> int:
+    return (value > limit) - (value < limit)
 
 
 def number(value: float | None, digits: int, sign: bool = False, unit: str = "") -> str:
