@@ -160,8 +160,12 @@ def _axis(
         axes = {"output": (0, 1), "input": (1, 1)}
     else:
         return None
-    # A parametrization may train a tensor of another shape, whose axes mean something else.
-    return axes[direction] if key in _WEIGHTS and weight.shape == shape else None
+    # A weight as the module uses it has the axes of its rank, also where channels were cut or
+    # replaced. A parametrization may train a tensor whose axes mean something else.
+    dim, groups = axes[direction]
+    known = weight.ndim == len(shape) if key == "weight" else weight.shape == shape
+    whole = known and weight.ndim > 0 and weight.shape[0] % groups == 0
+    return (dim, groups) if key in _WEIGHTS and whole else None
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -50,12 +50,13 @@ def kernels(model: nn.Module | Mapping[str, Any]) -> Iterator[tuple[str, Tensor]
     Args:
         model: a module, or a state dict. A state dict does not say what its tensors are: those of
             three to five dimensions that are named as weights are taken as (out, in, taps...), so
-            transposed convolutions need the module.
+            transposed convolutions need the module. A tensor with two names counts once.
 
     Raises:
-        ValueError: for a weight that is not finite.
+        ValueError: for a weight that is not finite, or complex.
     """
     convolutions: dict[str, nn.Module] | None = None
+    seen: set[tuple[Any, ...]] = set()
     if isinstance(model, nn.Module):
         convolutions = {name: m for name, m in model.named_modules() if isinstance(m, _ConvNd)}
         model = model.state_dict()
@@ -66,6 +67,12 @@ def kernels(model: nn.Module | Mapping[str, Any]) -> Iterator[tuple[str, Tensor]
         name = match[1] or ""
         if convolutions is not None and name not in convolutions:
             continue
+        memory = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride())
+        if memory in seen:
+            continue
+        seen.add(memory)
+        if tensor.is_complex():
+            raise ValueError(f"{key} is {tensor.dtype}: expected real weights")
         weight = tensor.detach().to("cpu", torch.float64).flatten(2)
         module = convolutions[name] if convolutions else None
         if isinstance(module, _ConvTransposeNd):  # (in, out / groups, K)

@@ -89,7 +89,7 @@ class Gradients:
                 if operator is None:
                     operator = known[place.key] = operator_for(self.metric, *place.key)
                 if place.wide:
-                    operator(x)
+                    operator.step(x)
                 else:
                     act(operator, x)
         for xs in alike.values():

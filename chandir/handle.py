@@ -96,7 +96,8 @@ def attach(
         Parameters that the model has now are seen, also those given to ``add_param_group`` later;
         layers added to the model later are not: remove the handle and attach again. Where it is
         not ``step()`` that updates the weights (SAM's ``first_step`` and ``second_step``), attach
-        to the optimizer inside whose ``step()`` does.
+        to the optimizer inside whose ``step()`` does. ``.grad`` is overwritten without history:
+        second derivatives, after ``backward(create_graph=True)``, are those of the plain gradient.
 
     Args:
         optimizer: any torch optimizer but LBFGS.
@@ -143,7 +144,8 @@ def apply_(
 ) -> None:
     """Overwrite the gradients in model by those of metric, as `attach` does before each step.
 
-    Parameters without a gradient are skipped. Arguments and errors are those of `attach`.
+    Parameters without a gradient are skipped. Arguments and errors are those of `attach`, as is
+    what it notes of second derivatives.
 
     Raises:
         ValueError: a choice is unknown, nothing is selected, or a gradient is not dense and real.

@@ -3,7 +3,8 @@
 A symmetric operator that commutes with circular shifts is diagonal in the Fourier basis. Its
 response there, (n,) in float64, says all; its kernel, the inverse transform, is the matrix's first
 column. Operators overwrite x of shape (a, n, b), fibers in the middle (see `chandir.fibers`), or
-(n, b) where a = 1.
+(n, b) where a = 1. They are kept, and keep nothing of a call that a later one could trip over; what
+`Product` keeps between the steps of an optimizer is for these alone.
 
 =========  ===========================================  ========================================
 operator   taken for                                    work for each entry
@@ -92,12 +93,22 @@ class AddMean:
         if total is not None:
             x.add_(total, alpha=self.weight / x.shape[-2])
 
+    step = __call__
+
 
 class _Scratch(threading.local):
     """Memory for one copy of each shape, a thread's own."""
 
     def __init__(self) -> None:
         self.copies: dict[tuple[int, ...], Tensor] = {}
+
+    def like(self, x: Tensor) -> Tensor:
+        """Return memory of the shape of x, with anything in it."""
+        copy = self.copies.get(x.shape)
+        if copy is None:
+            with torch.inference_mode(False):  # another step may not be inside of one
+                copy = self.copies[x.shape] = torch.empty_like(x)
+        return copy
 
 
 class Product:
@@ -112,16 +123,24 @@ class Product:
 
     def __call__(self, x: Tensor) -> None:
         """Overwrite x (a, n, b)."""
-        if self._small and x.ndim == 2 and x.dtype is self.matrix.dtype and x.numel() <= TILE:
-            # Small gradients wait for Python, and for memory that is new in every step.
-            shape, copies = x.shape, self._scratch.copies
-            copy = copies.get(shape)
-            if copy is None:
-                copy = copies[shape] = torch.empty_like(x)
-            torch.mm(self.matrix, copy.copy_(x), out=x)
+        if self._plain(x):
+            x.copy_(torch.mm(self.matrix, x))
             return
         for tile in tiles(x):
             tile.copy_(product(self.matrix, tile.to(self.matrix.dtype)))
+
+    def step(self, x: Tensor) -> None:
+        """Overwrite x (a, n, b), a gradient, to the bit as a call does.
+
+        Small ones wait for Python, and for memory that is new in every step.
+        """
+        if self._plain(x):
+            torch.mm(self.matrix, self._scratch.like(x).copy_(x), out=x)
+        else:
+            self(x)
+
+    def _plain(self, x: Tensor) -> bool:
+        return self._small and x.ndim == 2 and x.dtype is self.matrix.dtype and x.numel() <= TILE
 
 
 class Filter:
@@ -137,6 +156,8 @@ class Filter:
         for tile in tiles(x):
             spectrum = torch.fft.rfft(tile.to(self.response.dtype), dim=1).mul_(self.response)
             tile.copy_(torch.fft.irfft(spectrum, n=x.shape[-2], dim=1))
+
+    step = __call__
 
 
 class Blocks:
@@ -188,6 +209,8 @@ class Blocks:
         """Overwrite x (a, n, b)."""
         for tile in tiles(x):
             tile.copy_(self._apply(tile.to(self.local.dtype)))
+
+    step = __call__
 
     def _apply(self, x: Tensor) -> Tensor:
         (a, n, b), (m, t) = x.shape, self.modes.shape

@@ -35,7 +35,8 @@ class Steps:
             optimizer.register_step_post_hook(_after),
         )
         self._acted: bool | None = None  # in the step under way, if its class calls its base's
-        self._step: tuple[Any, Any] | None = None  # what stands for optimizer.step, what stood
+        # What stands for optimizer.step, which holds the optimizer: kept by that alone.
+        self._outermost: Callable[[], Any] = lambda: None
         if _calls_bases(type(optimizer)):
             self._tell_apart(optimizer)
 
@@ -47,10 +48,11 @@ class Steps:
             return
         for hook in self._hooks:
             hook.remove()
-        if self._step is not None and vars(optimizer).get("step") is self._step[0]:
+        outermost, now = self._outermost(), vars(optimizer).get("step")
+        if outermost is not None and getattr(now, "__func__", None) is outermost:
             del optimizer.step  # type: ignore[misc]
-            if self._step[1] is not None:
-                optimizer.step = self._step[1]  # type: ignore[method-assign]
+            if stood := vars(outermost)["stood"]:
+                optimizer.step = stood  # type: ignore[method-assign]
         _STEPS.pop(optimizer, None)
 
     def _before(
@@ -89,9 +91,9 @@ class Steps:
             finally:
                 self._acted = None
 
-        method = types.MethodType(outermost, optimizer)
-        self._step = method, vars(optimizer).get("step")
-        optimizer.step = method  # type: ignore[method-assign]
+        outermost.stood = vars(optimizer).get("step")  # type: ignore[attr-defined]
+        self._outermost = weakref.ref(outermost)
+        optimizer.step = types.MethodType(outermost, optimizer)  # type: ignore[method-assign]
 
 
 _STEPS: weakref.WeakKeyDictionary[Optimizer, Steps] = weakref.WeakKeyDictionary()

@@ -123,6 +123,22 @@ def test_axes_are_never_guessed(model: nn.Module, culprit: str) -> None:
     assert len(select(model, "rasterized", "all")) == len(list(model.parameters()))
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_weight_that_was_cut_has_the_axes_of_its_rank(direction: str) -> None:
+    """Of grey images, or pruned by hand: the weight counts, not what the module says of it."""
+    whole, grey = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+    grey.weight = nn.Parameter(grey.weight.detach().sum(1, keepdim=True)[:5])
+    assert axes(grey, direction, "conv") == axes(whole, direction, "conv")
+    grey.weight.grad = f = torch.randn_like(grey.weight)
+    expected = Sobolev().gradient(f, {"output": 0, "input": 1, "rasterized": None}[direction])
+    apply_(grey, Sobolev(), direction)
+    assert torch.equal(grey.weight.grad, expected)
+    grey.weight = nn.Parameter(torch.ones(45))
+    if direction != "rasterized":
+        with pytest.raises(ValueError, match=r"weight \(45,\) of Conv2d has no declared"):
+            select(grey, direction, "conv")
+
+
 def test_shared_parameters_are_taken_once() -> None:
     model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1))
     model[1].weight = model[0].weight

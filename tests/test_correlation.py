@@ -253,6 +253,19 @@ def test_models_without_an_answer_are_refused():
     with pytest.raises(ValueError, match=r"0\.weight: the weight has entries that are not finite"):
         correlation.summary(model)
 
+    with pytest.raises(ValueError, match=r"weight is torch\.complex64: expected real weights"):
+        correlation.summary(nn.Conv2d(3, 8, 3, dtype=torch.complex64))
+
+
+def test_what_is_tied_counts_once():
+    shared = nn.Conv2d(4, 4, 3)
+    twice = nn.Sequential(shared, nn.Conv2d(4, 8, 3), shared)
+    copied = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 8, 3), nn.Conv2d(4, 4, 3))
+    copied[0].weight = copied[2].weight
+    for model in (twice, copied):
+        assert correlation.summary(model) == correlation.summary(model.state_dict())
+        assert len(correlation.summary(model)["layers"]) == 2
+
 
 def test_weights_without_a_balanced_form_have_no_invariant():
     mask = torch.ones(8, 4, 1)

@@ -389,11 +389,19 @@ def test_composition(model: nn.Module, optimizer: Optimizer) -> None:
     assert equal(model, other)
 
 
-def test_optimizers_are_not_kept_alive(model: nn.Module) -> None:
-    optimizer = SGD(model.parameters(), lr=0.1)
+class CallsItsBase(SGD):
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("kind", [SGD, CallsItsBase])
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_optimizers_are_not_kept_alive(model: nn.Module, kind: type[SGD], scheduled: bool) -> None:
+    optimizer = kind(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1) if scheduled else None
     handle = chandir.attach(optimizer, model, Sobolev())
     ghost = weakref.ref(optimizer)
-    del optimizer
+    del optimizer, scheduler
     gc.collect()
     assert ghost() is None
     handle.remove()

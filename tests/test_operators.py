@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import chandir
 from chandir import H0, H0Lambda, LaplacianSmoothing, Metric, Sobolev, operators
 from chandir.operators import AddMean, Blocks, Filter, Product
 from tests import oracles
@@ -124,6 +125,27 @@ def test_default_device_does_not_matter() -> None:
             with torch.device("meta"):
                 g = metric.gradient(f, 1)
             torch.testing.assert_close(g, expected(metric, f), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("n", [16, 48, 67, 96])
+def test_what_is_kept_serves_whatever_mode_comes_next(n: int) -> None:
+    """First in inference mode or under vmap, then in a step, and the other way round."""
+    for metric in (H0Lambda(6.0), Sobolev(6.0), LaplacianSmoothing(6.0)):
+        model = nn.Conv2d(3, n, 3, bias=False)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        chandir.attach(optimizer, model, metric)
+        fs = torch.randn(4, n, 27)
+        for _ in range(2):
+            with torch.inference_mode():
+                model.weight.grad = torch.ones_like(model.weight)
+                optimizer.step()
+                metric.gradient(fs[0])
+            many = torch.func.vmap(metric.gradient)(fs)
+            torch.testing.assert_close(many, metric.gradient(fs, 1), rtol=1e-5, atol=1e-5)
+            f = fs[0].view_as(model.weight)
+            model.weight.grad = f.clone()
+            optimizer.step()
+            assert torch.equal(model.weight.grad, metric.gradient(f))
 
 
 def test_modes_that_do_not_fit_are_refused() -> None:
