@@ -190,6 +190,7 @@ def test_what_it_left_to_continue_from_is_not_continued(
     assert segment["after_epoch"] == 0
 
 
+@pytest.mark.slow
 def test_workers_run_it_again_and_the_next_command_finds_nothing(
     tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:

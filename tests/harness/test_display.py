@@ -158,6 +158,7 @@ def test_short_names_are_what_differs() -> None:
     assert rates.titles == ["optimizer"]
 
 
+@pytest.mark.slow
 def test_every_cell_of_every_experiment_has_a_name_of_its_own() -> None:
     for name in ("fig5", "fig6", "fig10", "table3", "control"):
         names = Differences(jobs((f"experiment={name}",)))

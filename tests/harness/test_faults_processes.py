@@ -162,6 +162,7 @@ def owner(results: Path, epochs: str, trial: int) -> int:
     return int(json.loads(text)["pid"])
 
 
+@pytest.mark.slow
 def test_a_killed_worker_takes_nobody_with_it_and_its_trial_goes_on(tmp_path: Path) -> None:
     """Fault 23: data lies in memory, so the only workers are those that run trials."""
     sweep_of_two = ("-m", "trial=range(2)", "hydra.launcher.workers=2", ALWAYS)

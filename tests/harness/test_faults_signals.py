@@ -50,6 +50,7 @@ def test_each_signal_in_turn_saves_and_leaves_and_the_numbers_stay(tmp_path: Pat
     assert finished(tmp_path / "cut", LONG) == finished(tmp_path / "whole", LONG)
 
 
+@pytest.mark.slow
 def test_signals_in_a_loop_do_not_cut_the_save(tmp_path: Path) -> None:
     folder = job(tmp_path, ENDLESS).folder
     process = start(tmp_path, ENDLESS, NEVER)
@@ -63,6 +64,7 @@ def test_signals_in_a_loop_do_not_cut_the_save(tmp_path: Path) -> None:
     assert not list(folder.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_workers_are_asked_to_leave_and_save_too(tmp_path: Path) -> None:
     sweep = ("-m", "trial=range(3)", "hydra.launcher.workers=2")
     process = start(tmp_path, ENDLESS, NEVER, *sweep)
@@ -145,6 +147,7 @@ def test_ctrl_c_once_saves_and_sums_up(tmp_path: Path, sweep: tuple[str, ...]) -
     assert all(saved(folder) > 0 for folder in began)
 
 
+@pytest.mark.slow
 def test_ctrl_c_again_leaves_at_once_and_consistent(tmp_path: Path) -> None:
     status, shown = ctrl_c(tmp_path / "cut", 2, LONG, "checkpoint.seconds=0")
     assert status in (-signal.SIGINT, 128 + signal.SIGINT), shown

@@ -91,6 +91,7 @@ def test_replayed_epochs_are_the_plain_ones_to_the_bit(
     assert replayed == plain
 
 
+@pytest.mark.slow
 def test_dropout_draws_the_plain_numbers(
     tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def losses(log: list[dict[str, Any]]) -> list[float]:
     return [row["train_loss"] for row in log]
 
 
+@pytest.mark.slow
 def test_a_metric_of_ones_own_trains_is_named_and_differs_from_h0(mine: Path) -> None:
     plain, _, _ = ran(mine, "metric=h0")
     heat, origin, name = ran(mine, "metric=heat", "metric.sigma=3")
@@ -95,6 +96,7 @@ def test_one_of_each_trains(mine: Path) -> None:
     assert "own.py" in origin["sources"]
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_another_package_trains(mine: Path) -> None:
     pytest.importorskip("timm")
     log, origin, name = ran(mine, "optimizer=lion", "metric=sobolev")

@@ -14,7 +14,10 @@ from chandir.harness.durable.record import Record
 from tests.harness.runs import ROOT, SMALL, call, trials
 
 
-@pytest.mark.parametrize("sweep", [(), ("-m", "trial=0,1", "hydra.launcher.workers=2")])
+@pytest.mark.parametrize(
+    "sweep",
+    [(), pytest.param(("-m", "trial=0,1", "hydra.launcher.workers=2"), marks=pytest.mark.slow)],
+)
 def test_a_reader_that_leaves_stops_no_trial(tmp_path: Path, sweep: tuple[str, ...]) -> None:
     command = [sys.executable, "run.py", *SMALL, *sweep, f"paths.results={tmp_path}"]
     reader, writer = os.pipe()
@@ -29,6 +32,7 @@ def test_a_reader_that_leaves_stops_no_trial(tmp_path: Path, sweep: tuple[str, .
     assert len(trials(tmp_path)) == (2 if sweep else 1)
 
 
+@pytest.mark.slow
 def test_closed_streams_stop_no_trial(tmp_path: Path) -> None:
     command = f"{sys.executable} run.py {' '.join(SMALL)} paths.results={tmp_path} >&- 2>&-"
     assert subprocess.run(command, shell=True, cwd=ROOT, check=False).returncode == 0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness.faults import SHORT, finished
 from tests.harness.runs import SMALL, call, numbers, trials
 
 
+@pytest.mark.slow
 def test_one_worker_runs_a_sweep_in_order_whatever_side_of_the_flag(tmp_path: Path) -> None:
     done = call(
         *(*SMALL[:2], SHORT, "metric=h0", "-m", "trial=range(2)", "hydra.launcher.workers=1"),

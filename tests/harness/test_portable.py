@@ -29,6 +29,7 @@ def measured(folder: Path, *overrides: str, env: dict[str, str] | None = None) -
     return [numbers(trial) for trial in trials(folder)]
 
 
+@pytest.mark.slow
 def test_an_older_processor_a_pool_and_a_command_alone_give_the_same_bits(tmp_path: Path) -> None:
     alone = measured(tmp_path / "alone", *PORTABLE, "trial=1")
     packed = measured(

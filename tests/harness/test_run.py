@@ -74,7 +74,7 @@ def test_missing_data_is_an_error_within_seconds_that_says_what_to_put_where(
     assert "data.source=synthetic" in done.stderr
 
 
-@pytest.mark.parametrize("on_error", ["continue", "stop"])
+@pytest.mark.parametrize("on_error", [pytest.param("continue", marks=pytest.mark.slow), "stop"])
 def test_a_failing_trial_is_visible(tmp_path: Path, on_error: str) -> None:
     # A folder where the log should be, no trial survives.
     sweep = ("-m", *SMALL, "metric=h0", "trial=range(3)", f"on_error={on_error}")
@@ -92,6 +92,7 @@ def test_a_failing_trial_is_visible(tmp_path: Path, on_error: str) -> None:
     assert len(trials(tmp_path)) == (2 if on_error == "continue" else 0)
 
 
+@pytest.mark.slow
 def test_every_experiment_runs_at_smoke_scale(tmp_path: Path) -> None:
     done = call(
         "experiment=demo", "scale=smoke", "task.epochs=1", *SMALL[:2], f"paths.results={tmp_path}"

@@ -93,7 +93,11 @@ class Wide:
 
 @pytest.mark.parametrize(
     "task",
-    [DIGITS, (*CIFAR, "model=resnet56"), (*CIFAR, "model=convnet")],
+    [
+        DIGITS,
+        pytest.param((*CIFAR, "model=resnet56"), marks=pytest.mark.slow),
+        (*CIFAR, "model=convnet"),
+    ],
     ids=["digits", "resnet56", "convnet"],
 )
 def test_every_lane_computes_what_it_would_alone(tmp_path: Path, task: tuple[str, ...]) -> None:
@@ -238,7 +242,9 @@ def limited(lanes: int, monkeypatch: pytest.MonkeyPatch, calm: int = 0) -> list[
     return sizes
 
 
-@pytest.mark.parametrize("calm", [0, 3, 9])
+@pytest.mark.parametrize(
+    "calm", [0, pytest.param(3, marks=pytest.mark.slow), pytest.param(9, marks=pytest.mark.slow)]
+)
 def test_out_of_memory_halves_the_stack_and_loses_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -49,6 +49,7 @@ def test_a_sweep_fits_the_terminal(tmp_path: Path, columns: int) -> None:
     assert max(map(len, widest)) > 60
 
 
+@pytest.mark.slow
 def test_ascii_and_no_colour_where_asked_for(tmp_path: Path) -> None:
     env: dict[str, str | None] = {"LANG": "C", "NO_COLOR": "1"}
     seen = Terminal(80, env).run(*SWEEP, f"paths.results={tmp_path}")
@@ -104,9 +105,8 @@ def test_a_failure_is_told_at_once_and_its_traceback_once(tmp_path: Path) -> Non
     assert done.stderr.startswith("failed: h0, trial 0: RuntimeError: broken on purpose")
 
 
-@pytest.mark.parametrize(
-    "signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, signum: signal.Signals) -> None:
     sent: list[int] = []
 
@@ -164,6 +164,7 @@ def test_what_a_worker_prints_is_lines_above_the_display(tmp_path: Path) -> None
     assert not any("said by" in line and "trial" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_from_another_folder_it_says_where_all_goes(tmp_path: Path) -> None:
     done = call(*SMALL, "trial=25", cwd=tmp_path)
     lines = done.stdout.splitlines()
@@ -171,6 +172,7 @@ def test_from_another_folder_it_says_where_all_goes(tmp_path: Path) -> None:
     assert lines[2].startswith(f"folder: {tmp_path}{os.sep}results")
 
 
+@pytest.mark.slow
 def test_the_version_is_ours_and_help_lists_what_a_setting_may_be() -> None:
     from typing import get_args
 

@@ -32,6 +32,7 @@ from tests.harness.test_tracker import check_rows, record_of
 ENDLESS = "task.epochs=100000"
 
 
+@pytest.mark.slow
 def test_sync_mirrors_afterwards_and_twice_is_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     return Shelf(tmp_path_factory.mktemp("shelf"))
 
 
+@pytest.mark.slow
 def test_the_headline_is_the_findings(shelf: Shelf, tmp_path: Path) -> None:
     results = tmp_path / "results"
     shelf.lay("short", results)
@@ -57,6 +58,7 @@ def test_the_headline_is_the_findings(shelf: Shelf, tmp_path: Path) -> None:
     assert headline.full(results) == text, "what `make report` writes is not published"
 
 
+@pytest.mark.slow
 def test_of_two_answers_the_headline_takes_the_one_nearer_to_the_protocol(tmp_path: Path) -> None:
     results = tmp_path / "results"
     for name, gain, labels in (("a", 1.0, ("scale short",)), ("b", 2.0, ())):
@@ -72,6 +74,7 @@ def test_of_two_answers_the_headline_takes_the_one_nearer_to_the_protocol(tmp_pa
     assert "results/b/index.html" in text
 
 
+@pytest.mark.slow
 def test_in_brief_the_papers_claims_are_counted_and_both_metrics_have_a_column(
     shelf: Shelf, tmp_path: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_in_brief_is_what_has_all_its_trials(shelf: Shelf, tmp_path: Path) -> No
     assert "/fig6-power.md" in headline.full(tmp_path / "results")
 
 
+@pytest.mark.slow
 def test_in_brief_a_folder_that_holds_two_codes_has_no_one_mean(
     shelf: Shelf, tmp_path: Path
 ) -> None:

@@ -303,6 +303,7 @@ def _changed(draw: st.DrawFn, content: Any) -> Any:
     return content
 
 
+@pytest.mark.slow
 @settings(
     max_examples=int(os.environ.get("CHANDIR_DAMAGES", "40")),
     deadline=None,

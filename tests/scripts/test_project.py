@@ -45,6 +45,7 @@ def test_what_is_not_measured_is_printed_as_such() -> None:
     assert two.endswith("not measured: 1 kinds")
 
 
+@pytest.mark.slow
 def test_table_2_is_the_papers() -> None:
     artefacts = projection.planned(())
     table2 = artefacts[projection.TABLE2]

@@ -51,6 +51,7 @@ def job(root: Path, results: Path, *overrides: str, source="synthetic", train=3,
     return only
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_continues_to_the_bit(root, tmp_path, monkeypatch):
     overrides = ("task.epochs=2", "checkpoint.seconds=0", "metric=sobolev")
     planned = job(root, tmp_path / "whole", *overrides)
