@@ -1,4 +1,4 @@
-"""Axes: along which axis of which tensor a direction runs. Modules declare it, never the rank.
+"""Axes: along which axis of which tensor a direction runs. The kind of module says it.
 
 A convolution's weight is (out, in / groups, ...), a transposed one's (in, out / groups, ...).
 Spectral and weight norm, in both styles of torch, are seen through to the tensor that is trained:
@@ -160,11 +160,11 @@ def _axis(
         axes = {"output": (0, 1), "input": (1, 1)}
     else:
         return None
-    # A weight as the module uses it has the axes of its rank, also where channels were cut or
-    # replaced. A parametrization may train a tensor whose axes mean something else.
+    # A weight as the module uses it may have had channels cut or replaced, and keeps its axes while
+    # it has as many. A parametrization may train a tensor whose axes mean something else.
     dim, groups = axes[direction]
     known = weight.ndim == len(shape) if key == "weight" else weight.shape == shape
-    whole = known and weight.ndim > 0 and weight.shape[0] % groups == 0
+    whole = known and weight.shape[0] % groups == 0
     return (dim, groups) if key in _WEIGHTS and whole else None
 
 

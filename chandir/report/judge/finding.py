@@ -35,6 +35,11 @@ def left_out(differ: int, of: int) -> str:
     return f"{LEFT_OUT}: {differ} of {of} differ{'s' if differ == 1 else ''}"
 
 
+def fewer(n: int, planned: int) -> str:
+    """Return how many trials a claim has of those it is to have, in words."""
+    return f"{n} of {planned} trials"
+
+
 @dataclass(frozen=True)
 class Finding:
     """A claim and what came of it.
@@ -157,6 +162,6 @@ def _deviations(claim: Claim, samples: Sequence[Sample | None]) -> tuple[str, ..
         labels = list(sample.outside(claim.ours))
         n = len(sample.values)
         if n < claim.trials:
-            labels.append(f"{n} of {claim.trials} trials")
+            labels.append(fewer(n, claim.trials))
         found += labels
     return tuple(dict.fromkeys(found))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chandir.report.judge.finding import fewer
 from chandir.report.judge.rule import Verdict
 from chandir.report.publish import answers
 from chandir.report.publish.answers import Comparison
@@ -66,8 +67,8 @@ def _claims(found: Iterable[Comparison]) -> str:
 
 def _begun(found: Comparison) -> bool:
     """Whether trials are all that the claim lacks: what ran of it is as the protocol has it."""
-    fewer = {f"{n} of {found['planned']} trials" for n in found["n"]}
-    return fewer.issuperset(found["outside_protocol"])
+    counts = {fewer(n, found["planned"]) for n in found["n"]}
+    return counts.issuperset(found["outside_protocol"])
 
 
 def _rows(

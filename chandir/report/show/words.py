@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chandir.report.statistics import Summary
@@ -12,7 +12,7 @@ MINUS, DASH = "\N{MINUS SIGN}", "\N{EM DASH}"
 
 
 def decimals(
-    smallest: float, ends: Iterable[float] | None = None, limits: Iterable[float] = ()
+    smallest: float, ends: Sequence[float] | None = None, limits: Iterable[float] = ()
 ) -> int:
     """Return one decimal more than the smallest difference that counts has, at least two.
 
