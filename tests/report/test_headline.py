@@ -145,6 +145,26 @@ def test_in_brief_is_what_has_all_its_trials(shelf: Shelf, tmp_path: Path) -> No
     assert "/fig6-power.md" in headline.full(tmp_path / "results")
 
 
+def test_in_brief_each_strength_has_a_row_and_what_rows_share_is_said_once(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    """At full scale every strength of Figure 6 is judged: lambda 1 is not the whole of it."""
+    results = tmp_path / "results"
+    shelf.lay("full", results)
+    rows = [line.strip("| ").split(" | ") for line in brief.brief(results).splitlines()]
+    first = next(k for k, row in enumerate(rows) if "; mnist;" in row[0])
+    strengths = ("0.5", "1", "2", "5", "10", "20")
+    names = [f"lam {value} and weight {value}; 5 trials each" for value in strengths]
+    assert rows[first][0].endswith(f"; mnist; {names[0]}")
+    assert [row[0] for row in rows[first + 1 : first + 6]] == names[1:]
+    for row in rows[first : first + 6]:
+        assert row[3].startswith("+0.80 [")
+        assert row[4].startswith("+0.80 [")
+    text = headline.full(results)
+    assert "| mnist: h0_lambda, lam 20 better than h0 | +0.80 [" in text
+    assert "| mnist: sobolev, weight 0.5 to 20 within 0.3 of sobolev | " in text
+
+
 @pytest.mark.slow
 def test_in_brief_a_folder_that_holds_two_codes_has_no_one_mean(
     shelf: Shelf, tmp_path: Path

@@ -105,7 +105,13 @@ def _rank(found: Comparison) -> tuple[int, int, int]:
 
 
 def _shown(found: Comparison) -> bool:
-    """Whether a comparison was made; those of a curve over lambda are the figure's to show."""
+    """Whether a comparison was made, and says something.
+
+    What has all its trials and no deviation is always shown, but for levels. Of the rest those of
+    other strengths than 1 are the figure's to show, and the paper's likenesses the tables'.
+    """
+    if min(found["n"]) >= found["planned"] and not found["outside_protocol"]:
+        return bool(found["kind"] != "level")
     usual = all("lam " not in arm and "weight " not in arm for arm in found["arms"])
     strength = usual or any(arm.endswith((" lam 1", " weight 1")) for arm in found["arms"])
     told = found["kind"] in ("gain", "trend", "spread") or (found["ours"] and found["question"])

@@ -28,9 +28,9 @@ _HEADER = """| setting | baseline | its score | `sobolev` minus it | `h0_lambda`
 def brief(results: Path) -> str:
     """How many of the paper's claims are judged, and both metrics against both baselines.
 
-    One row for each setting and baseline that ran with all its trials, variants left out: plain
-    gradients, and those at the learning rate that makes their step along the mean as long as the
-    metrics'. What has begun is in the full tables.
+    One row for each setting, strength and baseline that ran with all its trials, variants left out:
+    plain gradients, and those at the learning rate that makes their step along the mean as long as
+    the metrics'. What has begun is in the full tables.
     """
     summaries = answers.read(results)
     if not summaries:
@@ -41,11 +41,12 @@ def brief(results: Path) -> str:
         if not artefact.name.startswith("variant-"):
             folder = f"{results.name}/{publication}"
             rows += _rows(artefact.title, found, folder, summaries[publication])
-    lines, before = [_claims(found for _, found in chosen.values())], ""
+    lines, before = [_claims(found for _, found in chosen.values())], ("", "")
     lines += ["", _HEADER] if rows else []
-    for setting, *rest in rows:
-        lines.append(f"| {' | '.join(['' if setting == before else setting, *rest])} |")
-        before = setting
+    for setting, how, *rest in rows:  # what the row above says too is not said again
+        text = how if setting == before[0] else f"{setting}; {how}"
+        lines.append(f"| {' | '.join(['' if (setting, how) == before else text, *rest])} |")
+        before = setting, how
     return "\n".join(lines) + "\n"
 
 
@@ -74,27 +75,34 @@ def _begun(found: Comparison) -> bool:
 def _rows(
     title: str, found: Sequence[Comparison], folder: str, summary: Mapping[str, Any]
 ) -> Iterator[tuple[str, ...]]:
-    """An artefact's rows: a setting, a baseline, each metric's difference to it.
+    """An artefact's rows: a setting, how it ran, a baseline, each metric's difference to it.
 
-    Metrics share a row where they have as many trials: it says one number for both.
+    Metrics share a row where they are as strong and have as many trials: it says one number for
+    both.
     """
     groups: dict[tuple[Any, ...], dict[str, Comparison]] = {}
     for each in found:
         metric, baseline = each["arms"][0].split(",")[0], (each["baseline"] or [""])[0]
         whole = min(each["n"]) >= each["planned"]
         if whole and each["kind"] == "gain" and metric in COLUMNS and baseline in BASELINES:
-            row = groups.setdefault((each["context"], baseline, *each["n"]), {})
+            strength = _strength(each).rpartition(" ")[2]  # of one `lam`, of the other `weight`
+            row = groups.setdefault((each["context"], baseline, strength, *each["n"]), {})
             row.setdefault(metric, each)  # first the scores, as declared
     for (context, baseline, *_), row in groups.items():
         compared = list(row.values())
         link = f"[{title}]({answers.table(folder, compared[0])})"
-        strengths = [each["arms"][0].partition(", ")[2] for each in compared]
-        strength = " and ".join(dict.fromkeys(filter(None, strengths)))
+        strength = " and ".join(dict.fromkeys(filter(None, map(_strength, compared))))
         ran = f"{answers.trials(compared[0])} trials each"
-        text = "; ".join([*filter(None, (link, context, strength, ran)), *answers.shared(compared)])
+        how = "; ".join([*filter(None, (strength, ran)), *answers.shared(compared)])
         differences = (_difference(row[m]) if m in row else DASH for m in COLUMNS)
         mean = _mean(summary, compared[0]["cells"][1])
-        yield (text, BASELINES[baseline], mean, *differences)
+        setting = "; ".join(filter(None, (link, context)))
+        yield (setting, how, BASELINES[baseline], mean, *differences)
+
+
+def _strength(found: Comparison) -> str:
+    """What a metric's name does not say of it: "lam 5"."""
+    return str(found["arms"][0].partition(", ")[2])
 
 
 def _difference(found: Comparison) -> str:

@@ -55,7 +55,8 @@ def _block(title: str, folder: str, rows: Sequence[Comparison]) -> list[str]:
     for found in rows:
         context = f"{found['context']}: " if found["context"] else ""
         text = found["question"] or found["claim"]
-        margin = f" (within {found['margin']:g})" if found["kind"] == "equal" else ""
+        asked = found["kind"] == "equal" and found["question"]  # a claim says its margin
+        margin = f" (within {found['margin']:g})" if asked else ""
         questions.setdefault(context + text + margin, []).append(found)
     for question, answered in questions.items():
         columns = (
