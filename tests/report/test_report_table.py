@@ -127,6 +127,19 @@ def test_zero_has_no_sign(tmp_path):
     assert texts(tabulate(cells(read(tmp_path)))[1])["Difference to h0"] == "0.00"
 
 
+@pytest.mark.parametrize(
+    ("gain", "shown"), [(0.230, "+0.230 [+0.003, +0.457]"), (0.223, "+0.223 [−0.004, +0.450]")]
+)
+def test_no_rounding_hides_whether_a_difference_may_be_none(tmp_path, gain, shown):
+    """Three trials of each, deviation 0.1: Welch's half-width is 0.2267."""
+    spread = (-0.1, 0.0, 0.1)
+    fake_runs.cell(tmp_path, H0, [90 + x for x in spread])
+    fake_runs.cell(tmp_path, SOBOLEV, [90 + gain + x for x in spread])
+    row = tabulate(cells(read(tmp_path)))[1]
+    assert brief(row)["Difference to h0"] == shown
+    assert f"{texts(row)['Difference to h0']} {texts(row)['its 95 % interval']}" == shown
+
+
 def test_no_rows_give_empty_tables():
     assert table.markdown([]) == table.to_csv([]) == ""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from chandir.report.judge.artefacts import Part
-from chandir.report.show.rows import Row, digits
+from chandir.report.show.rows import Row, digits, gain_digits
 from chandir.report.show.words import counted, deviations, interval, number, score
 from chandir.report.statistics import holm
 
@@ -237,7 +237,7 @@ def _said(row: Row) -> str:
 def _gain(row: Row) -> str:
     gain = row.difference
     assert gain is not None
-    d = digits(row.cell)
+    d = gain_digits(row)
     bounds = f", 95 % interval {interval(gain.interval, d, sign=True)}" if gain.interval else ""
     return f"{number(gain.value, d, sign=True)}{_unit(row)}{bounds}"
 

@@ -74,7 +74,7 @@ def score_name(cell: Cell) -> str:
 
 def texts(row: Row) -> dict[str, str]:
     """Return the row as people read it: ``{column title: text}``."""
-    d = digits(row.cell)
+    d, fine = digits(row.cell), gain_digits(row)
     gain = row.difference
     return {
         "Metric": row.metric,
@@ -82,8 +82,8 @@ def texts(row: Row) -> dict[str, str]:
         "Mean ± sd": spread(row.last, d),
         "95 % interval": interval(_bounds(row), d),
         "Best epoch": number(row.best.mean if row.best else None, d),
-        "Difference to h0": number(gain.value if gain else None, d, sign=True),
-        "its 95 % interval": interval(gain.interval if gain else None, d, sign=True),
+        "Difference to h0": number(gain.value if gain else None, fine, sign=True),
+        "its 95 % interval": interval(gain.interval if gain else None, fine, sign=True),
         "p": p_value(gain.p if gain else None),
         "Error reduced": number(row.reduced, 1, unit=" %"),
     }
@@ -91,13 +91,13 @@ def texts(row: Row) -> dict[str, str]:
 
 def brief(row: Row) -> dict[str, str]:
     """Return the row in few columns, intervals beside their means."""
-    d, last, gain = digits(row.cell), row.last, row.difference
+    d, fine, last, gain = digits(row.cell), gain_digits(row), row.last, row.difference
     means = [number(last.mean if last else None, d)]
-    gains = [number(gain.value if gain else None, d, sign=True)]
+    gains = [number(gain.value if gain else None, fine, sign=True)]
     if last and last.interval:
         means.append(interval(_bounds(row), d))
     if gain and gain.interval:
-        gains.append(interval(gain.interval, d, sign=True))
+        gains.append(interval(gain.interval, fine, sign=True))
     return {
         "Metric": row.metric,
         "Trials": _trials(row),
@@ -125,6 +125,12 @@ def numbers(row: Row) -> dict[str, float | None]:
 def digits(cell: Cell) -> int:
     """Return the decimals of a cell's scores; where no smallest difference is given, as for 0.1."""
     return decimals(cell.score.get("smallest") or 0.1)
+
+
+def gain_digits(row: Row) -> int:
+    """Return the decimals of a difference to h0: they tell whether its interval holds zero."""
+    smallest, gain = row.cell.score.get("smallest") or 0.1, row.difference
+    return decimals(smallest, gain.interval if gain else None, (0.0,))
 
 
 def _bounds(row: Row) -> tuple[float, float] | None:

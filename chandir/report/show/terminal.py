@@ -11,7 +11,7 @@ from chandir import runfolder
 from chandir.report.read import divergence
 from chandir.report.read.cells import cells
 from chandir.report.read.runs import Trial
-from chandir.report.show.rows import Row, digits, score_name, tabulate, texts
+from chandir.report.show.rows import Row, digits, gain_digits, score_name, tabulate, texts
 from chandir.report.show.words import deviations, interval, number, spread
 
 # Columns in the order in which a wider terminal adds them; they are shown in the row's own order.
@@ -34,12 +34,12 @@ def compared(folders: Iterable[Path]) -> dict[Path, tuple[str, str, str]]:
 
 
 def _numbers(row: Row) -> tuple[str, str, str]:
-    d, gain = digits(row.cell), row.difference
+    d, fine, gain = digits(row.cell), gain_digits(row), row.difference
     unit = str(row.cell.score.get("unit") or "")
     return (
         f"{spread(row.last, d)} {unit}".rstrip(),
-        number(gain.value, d, sign=True) if gain else "",
-        interval(gain.interval, d, sign=True) if gain and gain.interval else "",
+        number(gain.value, fine, sign=True) if gain else "",
+        interval(gain.interval, fine, sign=True) if gain and gain.interval else "",
     )
 
 
