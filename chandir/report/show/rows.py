@@ -122,15 +122,17 @@ def numbers(row: Row) -> dict[str, float | None]:
     }
 
 
-def digits(cell: Cell) -> int:
-    """Return the decimals of a cell's scores; where no smallest difference is given, as for 0.1."""
-    return decimals(cell.score.get("smallest") or 0.1)
+def digits(cell: Cell, ends: tuple[float, float] | None = None) -> int:
+    """Return the decimals of a cell's scores; where no smallest difference is given, as for 0.1.
+
+    With an interval's ends, those that tell whether it holds zero.
+    """
+    return decimals(cell.score.get("smallest") or 0.1, ends, (0.0,))
 
 
 def gain_digits(row: Row) -> int:
-    """Return the decimals of a difference to h0: they tell whether its interval holds zero."""
-    smallest, gain = row.cell.score.get("smallest") or 0.1, row.difference
-    return decimals(smallest, gain.interval if gain else None, (0.0,))
+    """Return the decimals of a row's difference to h0."""
+    return digits(row.cell, row.difference.interval if row.difference else None)
 
 
 def _bounds(row: Row) -> tuple[float, float] | None:
