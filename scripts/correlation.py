@@ -210,7 +210,7 @@ def draw(name: str, summary: dict[str, Any], layer: str, weight: torch.Tensor, o
             if entry is not None:
                 scatter.scatter(entry["fiber_means"], entry["fiber_deviations"], s=2)
         scatter.set(title="all layers", xlabel="mean of a fiber", ylabel="its deviation")
-        style.legend(figure, curves)
+        style.legend(figure)
         caption = f"Channel correlation of {name}. Right: fibers along output, a colour per layer."
         style.save(figure, out, name, name, caption, caption)
 

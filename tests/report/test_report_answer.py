@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chandir.report.judge.artefacts import parts
@@ -60,6 +62,43 @@ def test_an_interval_that_correction_would_widen_over_zero_remains_open(tmp_path
     assert 0.025 < lam.p < 0.05
     assert "no difference to plain gradients was resolved" in one.sentence
     assert "h0_lambda remains open: its own interval excludes zero, but not after" in one.sentence
+
+
+def figure6(runs, name, mean, sd=0.1, n=5, seed=0, **where):
+    own = arm(name, "mnist-swap", data__name="mnist")
+    own = replace(own, where=tuple({**dict(own.where), **where}.items()))
+    fake_runs.arm(runs, own, fake_runs.scores(mean, sd, n, seed))
+
+
+def test_a_declared_comparison_is_told_by_its_family_whatever_part_of_it_ran(tmp_path):
+    """Of Figure 6's 24 claims two ran: its verdicts and the sentence are by the same correction."""
+    figure6(tmp_path, "h0", 97.0)
+    figure6(tmp_path, "h0_mean", 97.175, seed=1)  # declared as one of two, not in Figure 6
+    figure6(tmp_path, "h0_lambda", 96.8, seed=2, **{"metric.lam": 5.0})
+    figure6(tmp_path, "sobolev", 97.0, seed=3, **{"metric.weight": 1.0})
+    ((one,), _) = said(tmp_path)
+    p = {row.cell.config["metric"]["name"]: row.difference.p for row in one.others}
+    assert 0.05 / 24 < p["h0_lambda"] < 0.05 / 3
+    assert 0.05 / 3 < p["h0_mean"] < 0.05 / 2
+    assert "h0_mean was better than plain gradients: +0.17 points" in one.sentence
+    assert "h0_lambda" not in one.short
+    told, hint = one.sentence.split(" h0_lambda (lam 5) remains open: ")
+    assert hint == "its own interval excludes zero, but not after correction for 24 comparisons."
+    # What remains possible is said of the arms that were named last, before the hint.
+    assert told.endswith(
+        "gains of up to 0.15 and losses of up to 0.15 points remain possible there."
+    )
+    figure6(tmp_path, "h0_lambda", 95.0, seed=2, **{"metric.lam": 20.0})
+    ((one,), _) = said(tmp_path)
+    assert "h0_lambda (lam 20) was worse than plain gradients: −2.00" in one.sentence
+
+
+def test_losses_of_many_are_said_by_their_size(tmp_path):
+    figure6(tmp_path, "h0", 97.0)
+    for lam, loss in ((0.5, 1.0), (2.0, 1.5), (5.0, 2.0), (20.0, 3.0)):
+        figure6(tmp_path, "h0_lambda", 97.0 - loss, seed=2, **{"metric.lam": lam})
+    ((one,), _) = said(tmp_path)
+    assert "were worse than plain gradients, by 1.00 to 3.00 points." in one.sentence
 
 
 @pytest.mark.parametrize("options", [{"scale": "smoke"}, {"source": "synthetic"}])

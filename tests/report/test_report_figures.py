@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import groupby
 from xml.etree import ElementTree
 
 import numpy as np
@@ -89,7 +90,35 @@ def test_two_values_make_a_sweep_and_directions_are_lines_of_their_own(tmp_path)
         for lam in values:
             fake_runs.cell(tmp_path, {**H0_LAMBDA, "direction": direction, "lam": lam}, [90.0])
     found = {s.name: [lam for lam, _ in s.points] for s in lambdas.sweeps(rows_of(tmp_path))}
-    assert found == {"h0_lambda (λ = lam)": [1, 2], "h0_lambda (λ = lam), input": [1, 5]}
+    assert found == {
+        "h0_lambda (λ = lam)": [1, 2],
+        "h0_lambda (λ = lam), input": [1, 5],
+        "h0_lambda (λ = lam), rasterized": [1],
+    }
+
+
+def test_a_metric_at_one_strength_is_drawn_once_beside_one_that_was_swept(tmp_path):
+    fake_runs.cell(tmp_path, SOBOLEV, [90.0, 91.0])
+    fake_runs.cell(tmp_path, {**H0_LAMBDA, "lam": 5.0}, [90.0, 91.0])
+    assert lambdas.sweeps(rows_of(tmp_path)) == []
+    fake_runs.cell(tmp_path, H0_LAMBDA, [90.0, 91.0])
+    found = {s.name: [lam for lam, _ in s.points] for s in lambdas.sweeps(rows_of(tmp_path))}
+    assert found == {"h0_lambda (λ = lam)": [1, 5], "sobolev (λ = weight)": [1]}
+
+
+def test_a_legend_names_what_any_panel_shows(tmp_path):
+    for name, metric in (("mnist", SOBOLEV), ("fashion-mnist", H0_LAMBDA)):
+        where = {"task": "mnist-swap", "name": name}
+        fake_runs.cell(tmp_path, H0, [90.0, 91.0], **where)
+        for lam in (1.0, 5.0):
+            swept = "weight" if metric is SOBOLEV else "lam"
+            fake_runs.cell(tmp_path, {**metric, swept: lam}, [90.0, 91.0], **where)
+    rows = rows_of(tmp_path)
+    panels = [list(group) for _, group in groupby(rows, key=lambda row: row.setting.name)]
+    svg = lambdas.draw(panels, tmp_path, "fig6", "Figure 6").svg
+    text = list(ElementTree.fromstring(svg).itertext())
+    for name in ("h0", "h0_lambda (λ = lam)", "sobolev (λ = weight)"):
+        assert text.count(name) == 1, name
 
 
 def test_every_trial_is_drawn(tmp_path):

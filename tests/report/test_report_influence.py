@@ -71,6 +71,15 @@ def test_one_trial_that_decides_is_named(tmp_path):
     assert one.hanging == "leave-one-out: 1 of 50 differs, without trial 24 of sobolev: Yes"
 
 
+def test_another_verdict_of_the_same_name_is_told_apart(tmp_path):
+    """ "No, opposite" that becomes a plain "No" would read as no change at all."""
+    write(tmp_path, h0=SPREAD, sobolev=[value - 0.38 for value in NEAR])
+    (one,) = [f for f in family(tmp_path) if f.claim.arms[0].name == "sobolev"]
+    assert one.judgement.word == "No, opposite"
+    assert {change.word for change in one.hangs_on} == {"No"}
+    assert one.hanging.endswith("of 50 differ, without any one of them: No, not opposite")
+
+
 @pytest.mark.parametrize(("sobolev", "said"), [(NEAR, True), (FAR, False)])
 def test_page_summary_and_headline_say_so(tmp_path, sobolev, said):
     runs = tmp_path / "runs"

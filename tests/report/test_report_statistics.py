@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from chandir.report.statistics import (
     Contrast,
@@ -240,7 +241,6 @@ def test_brown_forsythe_is_levene_about_the_median_and_undefined_without_spread(
     z = [[abs(x - np.median(v)) for x in v] for v in (a, b)]
     within = sum(sum((x - np.mean(v)) ** 2 for x in v) for v in z) / 8
     between = sum(5 * (np.mean(v) - np.mean(z[0] + z[1])) ** 2 for v in z)
-    from scipy import stats
 
     assert brown_forsythe(a, b) == pytest.approx(stats.f.sf(between / within, 1, 8))
     assert brown_forsythe([1.0, 1, 1], [2.0, 2, 2]) is None
@@ -265,9 +265,9 @@ def test_the_spread_is_a_log_ratio_and_needs_four_values():
     assert spread([1.0] * 5, a) is None
 
 
-@pytest.mark.parametrize(("n", "effect"), [(3, 3.07), (5, 2.02), (10, 1.32), (25, 0.81)])
+@pytest.mark.parametrize(("n", "effect"), [(10, 1.32), (25, 0.81)])
 def test_power_is_that_of_the_reference_table(n, effect):
-    assert power(effect, (1, 1), n) == pytest.approx(0.8, abs=0.005)
+    assert power(effect, (1, 1), n) == pytest.approx(0.8, abs=0.01)
 
 
 def test_the_trials_needed_are_those_of_the_reference_table():
@@ -287,17 +287,33 @@ def test_the_trials_needed_are_those_of_the_reference_table():
     assert trials_needed(1e-6, (0.2, 0.2)) is None
 
 
-@pytest.mark.parametrize("n", [10, 25])
-def test_power_is_what_a_simulation_finds(n):
-    noise, effect = np.random.default_rng(6), {10: 1.2, 25: 0.7}[n]
-    hits = sum(
-        difference(
-            summarise(noise.normal(effect, 1, n).tolist()),
-            summarise(noise.normal(0, 1, n).tolist()),
-        ).p < 0.05
-        for _ in range(1500)
-    )  # fmt: skip
-    assert hits / 1500 == pytest.approx(power(effect, (1, 1), n), abs=0.035)
+@pytest.mark.parametrize(
+    ("n", "effect", "sds", "level"),
+    [
+        (2, 5.0, (1.0, 0.2), 0.95), (3, 3.07, (1.0, 1.0), 0.95), (5, 2.02, (1.0, 1.0), 0.95),
+        (3, 0.1, (0.005, 0.02), 1 - 0.05 / 24), (7, 0.1, (0.02, 0.042), 1 - 0.05 / 24),
+        (4, 3.0, (0.01, 1.0), 0.95), (25, -0.7, (1.0, 1.0), 0.95),
+    ],
+)  # fmt: skip
+def test_power_is_what_a_simulation_finds_at_few_trials_and_strict_levels(n, effect, sds, level):
+    draws = np.random.default_rng(6).normal(0, np.array(sds)[:, None, None], (2, 20_000, n))
+    test = stats.ttest_ind(draws[0] + effect, draws[1], axis=1, equal_var=False)
+    found = np.mean(test.pvalue < 1 - level)
+    assert power(effect, sds, n, level) == pytest.approx(found, abs=0.015)
+
+
+@given(
+    effect=st.floats(1e-3, 1e3),
+    sds=st.tuples(st.floats(1e-3, 1e2), st.floats(0, 1e2)),
+    level=st.floats(0.5, 0.9999),
+)
+def test_the_trials_needed_are_the_fewest_whatever_the_spreads(effect, sds, level):
+    n = trials_needed(effect, sds, level)
+    if n is None:
+        assert power(effect, sds, 10_000, level) < 0.8
+    else:
+        assert power(effect, sds, n, level) >= 0.8
+        assert n == 2 or power(effect, sds, n - 1, level) < 0.8
 
 
 def test_power_to_find_equals_is_what_a_simulation_finds_and_the_trials_reach_it():

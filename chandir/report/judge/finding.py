@@ -89,11 +89,16 @@ class Finding:
         if not self.hangs_on:
             return ""
         of = sum(len(sample.values) for sample in self.present)
-        words = " or ".join(dict.fromkeys(change.word for change in self.hangs_on))
+        words = " or ".join(dict.fromkeys(self._beside(change.word) for change in self.hangs_on))
         which = "any one of them"
         if len(self.hangs_on) == 1:
             which = f"trial {self.hangs_on[0].trial} of {self.hangs_on[0].arm}"
         return f"{left_out(len(self.hangs_on), of)}, without {which}: {words}"
+
+    def _beside(self, word: str) -> str:
+        """Another verdict in words, told apart from this: "No, opposite" became a plain "No"."""
+        own, _, way = self.judgement.word.partition(", ")
+        return f"{word}, not {way}" if way and word == own else word
 
     @property
     def level(self) -> float:

@@ -11,7 +11,8 @@ from chandir.report.judge.finding import fewer
 from chandir.report.judge.rule import Verdict
 from chandir.report.publish import answers
 from chandir.report.publish.answers import Comparison
-from chandir.report.show.words import DASH, number
+from chandir.report.show.words import DASH, spread
+from chandir.report.statistics import Summary
 
 # The paper's metrics, and what they are held against, in words.
 COLUMNS = ("sobolev", "h0_lambda")
@@ -56,14 +57,14 @@ def _claims(found: Iterable[Comparison]) -> str:
     judged = Counter(f["verdict"] for f in claims if f["verdict"] in {v.value for v in _JUDGED})
     words = ", ".join(f"{count} {verdict.lower()}" for verdict, count in judged.items())
     has = f"{judged.total()} {'has' if judged.total() == 1 else 'have'}"
-    state = f"{has} been judged by the full protocol: **{words}**" if judged else _NONE
+    states = [f"{has} been judged by the full protocol: **{words}**" if judged else _NONE]
     apart = [f for f in claims if f["verdict"] == Verdict.NOT_COMPARABLE.value]
     begun = sum(map(_begun, apart))
-    waiting = f"; {begun} {'has' if begun == 1 else 'have'} begun, with trials to come"
-    return (
-        f"Of the paper's {len(claims)} claims {state}; {len(apart) - begun} ran in a shortened "
-        f"form, which can neither confirm nor refute them{waiting if begun else ''}."
-    )
+    if short := len(apart) - begun:
+        states.append(f"{short} ran in a shortened form, which can neither confirm nor refute them")
+    if begun:
+        states.append(f"{begun} {'has' if begun == 1 else 'have'} begun, with trials to come")
+    return f"Of the paper's {len(claims)} claims {'; '.join(states)}."
 
 
 def _begun(found: Comparison) -> bool:
@@ -95,7 +96,7 @@ def _rows(
         ran = f"{answers.trials(compared[0])} trials each"
         how = "; ".join([*filter(None, (strength, ran)), *answers.shared(compared)])
         differences = (_difference(row[m]) if m in row else DASH for m in COLUMNS)
-        mean = _mean(summary, compared[0]["cells"][1])
+        mean = _mean(summary, compared[0])
         setting = "; ".join(filter(None, (link, context)))
         yield (setting, how, BASELINES[baseline], mean, *differences)
 
@@ -109,11 +110,11 @@ def _difference(found: Comparison) -> str:
     return f"{answers.effect(found)}: **{answers.verdict(found).lower()}**"
 
 
-def _mean(summary: Mapping[str, Any], folder: str) -> str:
-    """A cell's mean ± standard deviation, as published; none of a folder that holds two codes."""
-    found, *others = (each for each in summary["cells"] if each["folder"] == folder)
-    if others:
+def _mean(summary: Mapping[str, Any], found: Comparison) -> str:
+    """The baseline's mean ± standard deviation over the trials that are compared."""
+    if "means" not in found:  # a publication that is older than the column
         return DASH
-    unit = f" {found['score']['unit']}" if found["score"]["unit"] else ""
-    spread = "" if found["sd"] is None else f" ± {number(found['sd'], 2)}"
-    return f"{number(found['mean'], 2)}{spread}{unit}"
+    folder = found["cells"][1]
+    unit = next(each["score"]["unit"] for each in summary["cells"] if each["folder"] == folder)
+    text = spread(Summary(found["n"][1], found["means"][1], found["sds"][1]), 2)
+    return f"{text} {unit}".rstrip()

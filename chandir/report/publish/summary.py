@@ -27,8 +27,9 @@ def summary(
 
     ``cells``: one per row of the tables, its last-epoch scores by trial, n, mean, sd and 95 %
     interval, the difference to h0 with Welch's, the labels, and what ran. ``comparisons``: one per
-    declared claim, with its effect (positive supports it), the interval at ``level``, p raw and
-    after Holm, the verdict, and the trials that it hangs on.
+    declared claim, with n, mean and sd of the trials that it takes of each of its ``cells``, its
+    effect (positive supports it), the interval at ``level``, p raw and after Holm, the verdict, and
+    the trials that it hangs on.
 
     Args:
         runs: Folders are relative to it.
@@ -113,6 +114,8 @@ def _comparison(f: Finding, runs: Path) -> dict[str, Any]:
         "baseline": [arm.name for arm in claim.baseline],
         "cells": [_folder(sample.cell, runs) if sample else None for sample in f.samples],
         "n": [len(sample.values) if sample else 0 for sample in f.samples],
+        "means": [s.summary.mean if s and s.summary else None for s in f.samples],
+        "sds": [s.summary.sd if s and s.summary else None for s in f.samples],
         "planned": claim.trials,
         "paper": f.paper,
         "smallest": f.smallest,

@@ -1,19 +1,18 @@
 """Answers: what the data of each setting say of the metrics beside plain gradients, in words.
 
-The words follow from intervals alone. "better" or "worse" asks that the 95 % interval of the
-difference excludes zero, and that it does after Holm's correction for the arms of the setting.
+The words follow from intervals alone: see `chandir.report.show.standing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from chandir.report.judge.artefacts import Part
 from chandir.report.show.rows import Row, digits, gain_digits
+from chandir.report.show.standing import Standing, Word, standings
 from chandir.report.show.words import counted, deviations, interval, number, score
-from chandir.report.statistics import holm
 
 MOST = 9  # rows of the table; the others are among all results
 CONTROLS = ("h0_mean", "h0_norm")
@@ -28,10 +27,12 @@ class Answer:
 
     Attributes:
         rows: h0 with at least two trials, then every other arm with at least two.
+        standings: Of each of these others.
         artefacts: Titles of the artefacts that it is part of, the paper's first.
     """
 
     rows: tuple[Row, ...]
+    standings: tuple[Standing, ...]
     artefacts: tuple[str, ...] = ()
 
     @property
@@ -60,30 +61,27 @@ class Answer:
     @property
     def sentence(self) -> str:
         """What the data say, and what they leave open."""
-        better, worse, hints, still = (self._of(word) for word in ("better", "worse", "hint", ""))
+        better, worse = self._of("better"), self._of("worse")
+        hints, still = self._of("hint"), self._of("open")
         said = [self._against(some, word)
                 for some, word in ((better, "better"), (worse, "worse")) if some]  # fmt: skip
         if not said:
             said.append(f"no difference to plain gradients was resolved{self._listed(still)}")
-        if hints:
-            those, one = _and([_said(row) for row in hints]), len(hints) == 1
-            own = "its own interval excludes" if one else "their own intervals exclude"
-            said.append(
-                f"{those} {'remains' if one else 'remain'} open: {own} zero, but not after "
-                f"correction for {len(self.others)} comparisons"
-            )
-        if (better or worse) and still:
+        elif still:
             others = [_said(row) for row in still]
             if len(self.rows) > MOST and len(still) > 1:  # the table has them not
                 others = [counted(len(still), "other arm")]
             said.append(f"no difference was resolved for {_and(others)}")
+        said += self._bounds(still)  # of the arms that were just named
+        if hints:
+            said.append(self._hinted(hints))
         sizes = _range([len(row.cell.complete) for row in self.rows])
         place = f"{_setup(self.first)}; {sizes} trials of each arm"
         first, *rest = said
         text = f"On {self.first.cell.task} ({place}), {first}."
         # A sentence may begin with a metric, whose name stays as it is.
         more = [f"{x[0].upper() if x.startswith('no ') else x[0]}{x[1:]}." for x in rest]
-        return " ".join([text, *more, *self._bounds(still)])
+        return " ".join([text, *more])
 
     @property
     def outside(self) -> str:
@@ -94,21 +92,12 @@ class Answer:
     @property
     def short(self) -> str:
         """The whole in one line, for a fold."""
-        words = {"better": "better than plain gradients", "worse": "worse than plain gradients"}
-        parts = [f"{_and([_said(row) for row in some])} {words[word]}"
+        words: tuple[Word, ...] = ("better", "worse")
+        parts = [f"{_and([_said(row) for row in some])} {word} than plain gradients"
                  for word in words if (some := self._of(word))]  # fmt: skip
         sizes = _range([len(row.cell.complete) for row in self.rows])
         said = "; ".join(parts) or "no difference to plain gradients resolved"
         return f"{said} ({sizes} trials of each arm)"
-
-    @property
-    def _kinds(self) -> Mapping[int, str]:
-        tested = holm([row.difference.p if row.difference else None for row in self.others])
-        found = {}
-        for row, test in zip(self.others, tested, strict=True):
-            way = _way(row)
-            found[id(row)] = way if way and test and test.p <= 0.05 else "hint" if way else ""
-        return found
 
     @property
     def _plain(self) -> list[Row]:
@@ -122,10 +111,11 @@ class Answer:
 
     @property
     def _told(self) -> list[Row]:
-        return [row for row in self.others if self._kinds[id(row)] in ("better", "worse")]
+        return [*self._of("better"), *self._of("worse")]
 
-    def _of(self, word: str) -> list[Row]:
-        return [row for row in self.others if self._kinds[id(row)] == word]
+    def _of(self, word: Word) -> list[Row]:
+        both = zip(self.others, self.standings, strict=True)
+        return [row for row, standing in both if standing.word == word]
 
     def _against(self, some: Sequence[Row], word: str) -> str:
         names, was = _and([_said(row) for row in some]), "was" if len(some) == 1 else "were"
@@ -134,9 +124,20 @@ class Answer:
             return f"{lead}: {_gain(some[0])}"
         if len(some) <= 3:
             return f"{lead}: {'; '.join(f'{_said(row)} {_gain(row)}' for row in some)}"
-        ends = [row.difference.value for row in some if row.difference]
-        low, high = (number(end, digits(some[0].cell), sign=True) for end in (min(ends), max(ends)))
-        return f"{lead}, by {low} to {high}{_unit(some[0])}"
+        sizes = [abs(row.difference.value) for row in some if row.difference]
+        least, most = (number(size, digits(some[0].cell)) for size in (min(sizes), max(sizes)))
+        return f"{lead}, by {least} to {most}{_unit(some[0])}"
+
+    def _hinted(self, some: Sequence[Row]) -> str:
+        those, one = _and([_said(row) for row in some]), len(some) == 1
+        own = "its own interval excludes" if one else "their own intervals exclude"
+        both = zip(self.others, self.standings, strict=True)
+        among = {standing.among for _, standing in both if standing.word == "hint"}
+        many = f"{among.pop()}" if len(among) == 1 else "multiple"
+        return (
+            f"{those} {'remains' if one else 'remain'} open: {own} zero, but not after "
+            f"correction for {many} comparisons"
+        )
 
     def _listed(self, some: Sequence[Row]) -> str:
         named = [row for row in self._plain if row in some] or list(some)
@@ -159,7 +160,7 @@ class Answer:
         apart = " (controls apart)" if len(own) < len(some) else ""
         return [
             f"{lead}, gains of up to {gain_text} and losses of up to {loss_text}"
-            f"{_unit(self.first)} remain possible{where}{apart}."
+            f"{_unit(self.first)} remain possible{where}{apart}"
         ]
 
 
@@ -191,7 +192,8 @@ def answers(rows: Sequence[Row], parts: Sequence[Part]) -> list[Answer]:
             rank = min((p.artefact.ours for p in inside), default=2)
             rank = -1 if inside and not any(row.labels for row in group) else int(rank)
             n = sum(len(row.cell.complete) for row in group)
-            found.append((rank, -n, Answer((*base, *others), tuple(titles))))
+            said = standings(base[0], others, parts)
+            found.append((rank, -n, Answer((*base, *others), said, tuple(titles))))
     return [answer for *_, answer in sorted(found, key=lambda one: one[:2])]
 
 
@@ -215,17 +217,6 @@ def _setup(row: Row) -> str:
     name = str(row.cell.config["optimizer"]["name"])
     words = row.setting.title.split(" · ")
     return ", ".join(_NAMES.get(word, word) if word == name else word for word in words)
-
-
-def _way(row: Row) -> str:
-    """Which way the 95 % interval excludes zero; empty where it does not."""
-    gain = row.difference
-    if gain is None or gain.interval is None:
-        return ""
-    low, high = gain.interval
-    if low <= 0 <= high:
-        return ""
-    return "better" if (low > 0) == (row.cell.score["better"] == "higher") else "worse"
 
 
 def _said(row: Row) -> str:

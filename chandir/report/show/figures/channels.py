@@ -48,7 +48,7 @@ def distance(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
         axis.set_title(f"{direction} direction")
         axis.set_xlabel("distance |i - j| of two channels")
     axes[0][0].set_ylabel("correlation")
-    legend(fig, axes[0][0])
+    legend(fig)
     caption = (
         "Mean correlation of two filters at a distance, over all convolutions: mean over trials, "
         "band: 95 % t-interval. The paper does not define its correlation; ours is the uncentred "
@@ -79,7 +79,7 @@ def histogram(arms: Arms, folder: Path, foot: str, whose: str = "") -> Drawing:
     for axis in axes[0]:
         axis.set_xlim(-reach * 1.1, reach * 1.1)
     axes[0][0].set_ylabel("density")
-    legend(fig, axes[0][0])
+    legend(fig)
     caption = (
         "All pairs of filters of all convolutions, all trials together. The paper shows one layer "
         "of an ImageNet network; scripts/correlation.py draws that."

@@ -72,7 +72,7 @@ def draw(
         line[0].set_ylabel("loss" if loss else spec.get("unit") or words.score(spec["name"]))
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    legend(fig, axes[0][0])
+    legend(fig)
     return save(fig, folder, name, title, f"{caption} {_reading(every)}", foot)
 
 

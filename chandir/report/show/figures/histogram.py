@@ -30,6 +30,6 @@ def draw(
     axis.set_xlabel(xlabel)
     axis.set_ylabel("trials")
     axis.yaxis.get_major_locator().set_params(integer=True)
-    legend(fig, axis)
+    legend(fig)
     caption = "How many trials reach which score; below, a tick for every trial."
     return save(fig, folder, name, title, caption, foot)

@@ -42,8 +42,9 @@ class Sweep:
 
 
 def sweeps(rows: Sequence[Row]) -> list[Sweep]:
-    """Return the sweeps over lambda among the rows of one setting: two or more values each.
+    """Return the sweeps over lambda among the rows of one setting; none without one of two values.
 
+    Beside such a one, a metric that has one value so far is a sweep too, unless another shows it.
     The paper varies "lambda" for both metrics and calls lambda = 0 plain SGD. For h0_lambda that is
     its lam; for sobolev it is its weight. The other reading, sobolev's lam, has no such zero and is
     a line of its own.
@@ -60,9 +61,16 @@ def sweeps(rows: Sequence[Row]) -> list[Sweep]:
                 name = _name(config, swept)
                 families.setdefault(name, {})[float(config.get(swept, 1))] = row
         for name, points in families.items():
-            if len(points) > 1:
-                found.append(Sweep(name, tuple((lam, points[lam]) for lam in sorted(points))))
-    return found
+            found.append(Sweep(name, tuple((lam, points[lam]) for lam in sorted(points))))
+    lines = [sweep for sweep in found if len(sweep.points) > 1]
+    shown = {id(row) for sweep in lines for _, row in sweep.points}
+    kept = []
+    for sweep in found if lines else []:
+        first = id(sweep.points[0][1])
+        if len(sweep.points) > 1 or first not in shown:
+            kept.append(sweep)
+            shown.add(first)
+    return kept
 
 
 @twice
@@ -101,7 +109,7 @@ def draw(
         axis.set_title(_panel(rows, panels))
         axis.set_xlabel("λ (0 is h0)")
     axes[0][0].set_ylabel(score_name(panels[0][0].cell))
-    legend(fig, axes[0][0])
+    legend(fig)
     caption = (
         "Every trial (faint), means and 95 % t-intervals at the last epoch; dashed: h0, with its "
         "interval as a band. For sobolev λ is the weight of the smoothed gradient, since the "

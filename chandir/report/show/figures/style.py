@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by every common kind of colour vision; ink is the page's.
@@ -176,9 +175,15 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid:
     return fig, np.asarray(found[:, :columns])
 
 
-def legend(fig: Figure, axes: Axes) -> None:
-    """Put one legend for all axes above them, where it hides no data: in as few rows as fit."""
-    handles, names = axes.get_legend_handles_labels()
+def legend(fig: Figure) -> None:
+    """Put one legend for all axes above them, where it hides no data: in as few rows as fit.
+
+    It has every name that is drawn on any of them, once.
+    """
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in fig.axes]
+    named = {name: handle for own in reversed(pairs) for handle, name in own}
+    order = dict.fromkeys(name for axes in fig.axes for name in axes.get_legend_handles_labels()[1])
+    handles, names = [named[name] for name in order], list(order)
     room = 15 * fig.get_size_inches()[0]
     columns = len(names)
     while columns > 1 and columns * (max(map(len, names)) + 8) > room:  # 8: a handle and its gaps
