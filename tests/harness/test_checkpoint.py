@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,8 @@ from chandir.harness.base import files
 from chandir.harness.base.errors import UserError
 from chandir.harness.durable import weights
 from chandir.harness.durable.record import Record
-from chandir.harness.trial import checkpoint
+from chandir.harness.trial import checkpoint, resume
+from chandir.harness.trial.seeding import Streams
 from chandir.harness.trial.trial import run
 from chandir.report.read import runs
 from tests.harness.faults import (
@@ -268,6 +270,36 @@ def _moments(optimizers: dict[str, Any]) -> dict[str, Any]:
     (name,) = optimizers
     states = {k: {"momentum_buffer": torch.zeros(7)} for k in optimizers[name]["state"]}
     return {name: optimizers[name] | {"state": states}}
+
+
+class _Factored(torch.optim.Optimizer):
+    """Another's class, which keeps the rows' second moment under a name that others use."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+
+    def step(self, closure: Any = None) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            rows = torch.ones(len(parameter), 1)
+            self.state[parameter] = {"step": torch.tensor(1.0), "exp_avg_sq": rows}
+
+
+@pytest.mark.parametrize(("kind", "fits"), [(_Factored, True), (torch.optim.Adam, False)])
+def test_moments_of_other_shapes_fit_where_nobody_knows_the_shapes(
+    kind: Callable[[Any], torch.optim.Optimizer], fits: bool
+) -> None:
+    model = torch.nn.Linear(3, 2, bias=False)
+    factored, optimizer = _Factored(model.parameters()), kind(model.parameters())
+    factored.step()
+    kept, streams = factored.state_dict()["state"], Streams(0)
+    state = {
+        "model": model.state_dict(),
+        "optimizers": {"model": optimizer.state_dict() | {"state": kept}},
+        "streams": streams.state(),
+    }
+    with nullcontext() if fits else pytest.raises(checkpoint.Unfit, match="exp_avg_sq is"):
+        resume._Start(model, {"model": optimizer}, streams).replace(state)
+    assert bool(optimizer.state) is fits
 
 
 def test_without_a_generation_that_fits_the_start_is_untouched(

@@ -72,16 +72,25 @@ class Muon(Optimizer):
         return loss
 
     def _step(self, inner: Optimizer, parameters: list[Tensor]) -> None:
-        """Let torch's optimizer step on views, whose state is ours."""
+        """Let torch's optimizer step on views, whose state is ours.
+
+        Moments are kept in the parameter's shape, as other optimizers keep them: a checkpoint is
+        held to it, and the order of a matrix's columns is a matter of one process.
+        """
         (own,) = inner.param_groups
         for parameter, view in zip(parameters, own["params"], strict=True):
             assert parameter.grad is not None
             view.grad = _matrix(parameter.grad, parameter).reshape(view.shape)
-            if self.state[parameter]:
-                inner.state[view] = self.state[parameter]
+            inner.state[view] = {
+                name: _matrix(value, parameter).reshape(view.shape) if value.dim() else value
+                for name, value in self.state[parameter].items()
+            }
         inner.step()
         for parameter, view in zip(parameters, own["params"], strict=True):
-            self.state[parameter] = inner.state[view]
+            self.state[parameter] = {
+                name: _tensor(value, parameter) if value.dim() else value
+                for name, value in inner.state[view].items()
+            }
 
     def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> Optimizer:
         kept = ("lr", "momentum", "weight_decay", "nesterov")
@@ -99,6 +108,19 @@ def _matrix(tensor: Tensor, parameter: Tensor) -> Tensor:
 
     Another order of columns gives the same step in that order.
     """
-    if parameter.dim() == 4 and not parameter.is_contiguous():
-        return tensor.permute(0, 2, 3, 1)  # channels_last
+    if _last(parameter):
+        return tensor.permute(0, 2, 3, 1)
     return tensor
+
+
+def _tensor(matrix: Tensor, parameter: Tensor) -> Tensor:
+    """The view of a matrix in the shape of the parameter: undoes `_matrix`."""
+    if _last(parameter):
+        out, channels, height, width = parameter.shape
+        return matrix.view(out, height, width, channels).permute(0, 3, 1, 2)
+    return matrix.view(parameter.shape)
+
+
+def _last(parameter: Tensor) -> bool:
+    """Whether it lies in memory as channels_last."""
+    return parameter.dim() == 4 and not parameter.is_contiguous()

@@ -16,6 +16,8 @@ from chandir.harness.parts import optimizers
 from chandir.harness.trial import checkpoint
 from chandir.harness.trial.seeding import Streams
 
+MOMENTS = {"momentum_buffer", "exp_avg", "exp_avg_sq", "square_avg"}
+
 
 def resume(
     record: Record,
@@ -112,12 +114,22 @@ class _Start:
 
     def _check_moments(self) -> None:
         """An optimizer loads moments of any shape, and fails at its first step."""
-        for optimizer in self.steppers.values():
+        for optimizer in filter(_elementwise, self.steppers.values()):
             for parameter, moments in optimizer.state.items():
-                for name in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
-                    moment = moments.get(name)
+                for name in MOMENTS & moments.keys():
+                    moment = moments[name]
                     if moment is not None and moment.shape != parameter.shape:
                         raise ValueError(f"{name} is {tuple(moment.shape)}")
+
+
+def _elementwise(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `MOMENTS` are known to have the shapes of the parameters.
+
+    They have in torch's classes, ours, and what derives from them. What another's class keeps under
+    such a name, factored moments for example, is for itself to know.
+    """
+    kinds = [kind for kind in type(optimizer).__mro__ if kind is not torch.optim.Optimizer]
+    return any(kind.__module__.startswith(("torch.optim.", "chandir.")) for kind in kinds)
 
 
 def _changes(state: dict[str, Any], origin: dict[str, Any]) -> list[str]:
