@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,10 +14,14 @@ from typing import Any
 import pytest
 
 from chandir import runfolder
+from chandir.harness.base import folders
 from chandir.harness.base.errors import UserError
-from chandir.harness.durable import outcomes
+from chandir.harness.durable import outcomes, provenance
 from chandir.harness.durable.record import Record
-from chandir.harness.trial import checkpoint
+from chandir.harness.sweep.complete import Complete
+from chandir.harness.sweep.sweep import prepare
+from chandir.harness.trial import checkpoint, data
+from chandir.harness.trial.origins import Here
 from chandir.harness.trial.trial import run
 from chandir.runfolder.weights import lacking
 from tests.harness.changed import (
@@ -32,7 +37,7 @@ from tests.harness.changed import (
     trained,
 )
 from tests.harness.faults import COMMON, SHORT, die_before, ended, finished, forked, job
-from tests.harness.runs import call, numbers
+from tests.harness.runs import call, numbers, whole
 
 CODE = f"with other code [0-9a-f]{{7}}: {NETWORK} changed"
 DATA = "with other data 0000000: the data changed .checksum 000000000000, now [0-9a-f]{12}"
@@ -109,6 +114,68 @@ def test_restart_runs_it_again_once(
     for choice in ("restart", "refuse", "continue"):
         assert called(tmp_path, f"on_change={choice}") == 0
         assert old(folder)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's own, with two networks that share a module."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("first", "second"):
+        (folder / f"own_{name}.py").write_text("import own_shared\n")
+    (folder / "own_shared.py").write_text("DEPTH = 1\n")
+    monkeypatch.setenv(folders.VARIABLE, str(folder))
+    return folder
+
+
+def test_an_edit_is_no_source_of_what_a_process_imported_before(own: Path) -> None:
+    """A sweep whose cells follow each other, and an editor: modules stay what they were."""
+    first = provenance.sources("own_first.Net")
+    (own / "own_shared.py").write_text("DEPTH = 2\nimport own_new\n")
+    (own / "own_new.py").write_text("")
+    second = provenance.sources("own_second.Net")
+    assert second["own_shared.py"] == first["own_shared.py"]
+    assert "own_new.py" not in second
+
+
+def test_a_source_that_is_no_python_is_left_to_its_import_to_tell(own: Path) -> None:
+    (own / "own_shared.py").write_text("DEPTH =\n")
+    assert {"own_first.py", "own_shared.py"} <= provenance.sources("own_first.Net").keys()
+
+
+def test_an_edit_while_data_are_loaded_is_not_what_the_trial_ran(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, targets = data.load, provenance.targets
+
+    def slowly(*of: Any) -> data.LoadedTask:
+        (own / "own_shared.py").write_text("DEPTH = 2\n")
+        return load(*of)
+
+    monkeypatch.setattr(provenance, "targets", lambda of: (*targets(of), "own_first.Net"))
+    monkeypatch.setattr(data, "load", slowly)
+    text = (own / "own_shared.py").read_bytes()
+    finished(tmp_path, SHORT)
+    record = json.loads((job(tmp_path, SHORT).folder / "provenance.json").read_text())
+    assert record["sources"]["own_shared.py"] == hashlib.sha256(text).hexdigest()[:16]
+
+
+def test_a_sweep_holds_trials_to_the_code_that_it_was_planned_with(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that starts after an edit runs the new code, and says so."""
+    targets = provenance.targets
+    monkeypatch.setattr(provenance, "targets", lambda of: (*targets(of), "own_first.Net"))
+    planned = prepare([*BASIC, *COMMON, SHORT, f"paths.results={tmp_path}", "trial=range(2)"])
+    here = Here()
+    Complete(planned, here)
+    (own / "own_shared.py").write_text("DEPTH = 2\n")
+    whole(planned[0])
+    started_later = whole(planned[1]) / "provenance.json"
+    record = json.loads(started_later.read_text())
+    record["sources"]["own_shared.py"] = hashlib.sha256(b"DEPTH = 2\n").hexdigest()[:16]
+    started_later.write_text(json.dumps(record))
+    assert list(Complete(planned, here).others) == [planned[1].folder]
 
 
 def test_the_process_that_runs_it_looks_for_itself(tmp_path: Path) -> None:

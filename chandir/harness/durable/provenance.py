@@ -116,23 +116,42 @@ def code(config: Config) -> dict[str, str]:
     return sources(*targets(config))
 
 
+def note(config: Config) -> None:
+    """Read what runs, before it is imported: an edit from then on runs in no trial of this process.
+
+    Its record is written later, after its data were loaded.
+    """
+    commit()
+    code(config)
+
+
 @cache
 def sources(*targets: str) -> dict[str, str]:
-    """SHA-256 (16 digits) of every file that can move a number.
+    """SHA-256 (16 digits) of every file that can move a number, as this process first read it.
 
     Args:
         targets: ``_target_`` of what a trial is made of. Modules of this project and of the user's
             own folders count with what they import of there; of an installed package, the version
             is among `versions`.
     """
-    paths = set(LIBRARY.glob("*.py")) | {
-        path for path in HARNESS.rglob("*.py") if path.relative_to(HARNESS).parts[0] not in HARMLESS
-    }
+    paths = set(_always())
     for target in targets:
         paths |= _imported(target.rpartition(".")[0], set())
-    return {
-        _named(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(paths)
-    }
+    return {_named(path): hashlib.sha256(_content(path)).hexdigest()[:16] for path in sorted(paths)}
+
+
+@cache
+def _always() -> list[Path]:
+    """The sources of every trial."""
+    paths = [*LIBRARY.glob("*.py"), *HARNESS.rglob("*.py")]
+    harmless = {HARNESS / room for room in HARMLESS}
+    return [path for path in paths if harmless.isdisjoint(path.parents)]
+
+
+@cache
+def _content(path: Path) -> bytes:
+    """Of a source: Python, too, reads it once, and runs that for as long as the process lives."""
+    return path.read_bytes()
 
 
 def diff(commit: str, names: Sequence[str]) -> str:
@@ -158,7 +177,11 @@ def _imported(module: str, seen: set[Path]) -> set[Path]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     if parent := module.rpartition(".")[0]:
         _imported(parent, seen)  # Python runs its __init__.py first
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    try:
+        tree = ast.parse(_content(path))
+    except (SyntaxError, ValueError):  # importing it tells; it has not run anything else
+        return seen
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

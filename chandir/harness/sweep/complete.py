@@ -62,6 +62,7 @@ class Complete:
         self.lacking: list[Job] = []
         self.unknown: list[Job] = []
         for job in jobs:
+            here.note(job.resolved.config)
             found = runfolder.state(job.folder)
             if not found.complete:
                 continue

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from chandir.harness.base import files, signals
 from chandir.harness.base.output import outlast
-from chandir.harness.durable import outcomes
+from chandir.harness.durable import outcomes, provenance
 from chandir.harness.sweep.attempt import DONE, attempt, attempt_all
 from chandir.harness.sweep.plan import Job
 from chandir.harness.tracking import news
@@ -128,6 +128,7 @@ def serve(
     if voice is not None:
         _speak_into(voice)
     outlast()
+    provenance.sources()  # as they are imported now
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before torch looks
     # The terminal sends Ctrl-C to every process; the parent passes it on, once, as TERM.

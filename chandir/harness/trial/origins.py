@@ -71,6 +71,13 @@ class Here:
         self._checksums: dict[str, str | None] = {}
         self._texts: dict[tuple[int, int], tuple[Config, str]] = {}
 
+    def note(self, config: Config) -> None:
+        """Keep the code of a trial that is planned, which an edit while it waits does not change.
+
+        Once an edited file is run, by a process that starts later, its trials are told apart.
+        """
+        provenance.code(config)
+
     def load(self, trials: Iterable[Resolved], checksum: Callable[[Config], str]) -> None:
         """Learn the checksums of data.
 

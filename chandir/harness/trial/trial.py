@@ -21,7 +21,7 @@ from chandir.harness.base.errors import UserError
 from chandir.harness.cells.resolve import Resolved
 from chandir.harness.durable import weights
 from chandir.harness.durable.claim import Held, Lost, claim
-from chandir.harness.durable.provenance import provenance, segment
+from chandir.harness.durable.provenance import note, provenance, segment
 from chandir.harness.durable.record import Record, result
 from chandir.harness.parts import optimizers
 from chandir.harness.tracking.progress import Progress
@@ -134,6 +134,7 @@ def _train(
     lanes: int,
 ) -> Course:
     config = resolved.config
+    note(config)
     device = devices.select(config)
     devices.set_up(config, device)
     task = data.load(config, device)
