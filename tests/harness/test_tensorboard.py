@@ -141,6 +141,26 @@ def test_sync_makes_the_same_record_afterwards_and_twice_is_once(
     assert shown == pytest.approx(started + first)  # when it ran, not when it was mirrored
 
 
+@pytest.mark.parametrize(
+    ("record", "clock"),
+    [
+        ({"started": "2025-01-02T03:04:05+0000"}, 1735787045.0),
+        ({"started": "2025-01-02T03:04:05+0530"}, 1735787045.0 - 5.5 * 3600),
+        ({"started": "yesterday"}, 1e9),
+        ({}, 1e9),
+    ],
+)
+def test_a_trial_that_does_not_say_when_it_began_has_its_records_time(
+    tmp_path: Path, record: dict[str, str], clock: float
+) -> None:
+    from chandir.harness.tracking import tensorboard_run
+
+    (tmp_path / "provenance.json").write_text("{}")
+    os.utime(tmp_path / "provenance.json", (1e9, 1e9))
+    config = finished_config(tmp_path / "runs")
+    assert tensorboard_run.opened(tmp_path, config, record).clock == clock
+
+
 def test_what_trials_are_compared_by_are_their_names_numbers_and_choices(tmp_path: Path) -> None:
     from chandir.harness.tracking.tensorboard_run import hyper_parameters
 

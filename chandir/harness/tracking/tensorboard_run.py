@@ -25,6 +25,7 @@ from chandir.harness.tracking.dashboard import number
 from chandir.runfolder import Contents
 
 FOLDER = "tensorboard"
+STARTED = "%Y-%m-%dT%H:%M:%S%z"  # as provenance.json has it
 
 
 def opened(
@@ -41,7 +42,7 @@ def opened(
     place.mkdir(exist_ok=True)
     for old in place.glob("events.out.tfevents.*"):
         old.unlink()
-    run = TensorBoardRun(EventFileWriter(str(place)), _started(provenance))
+    run = TensorBoardRun(EventFileWriter(str(place)), _started(folder, provenance))
     run.describe(config, provenance)
     return run
 
@@ -130,5 +131,10 @@ def hyper_parameters(config: Mapping[str, Any]) -> dict[str, bool | float | str]
     }
 
 
-def _started(provenance: Mapping[str, Any]) -> float:
-    return datetime.datetime.fromisoformat(provenance["started"]).timestamp()
+def _started(folder: Path, provenance: Mapping[str, Any]) -> float:
+    """When the trial began; where its record does not say it, when that was written."""
+    try:  # Python 3.10 reads no +0000 as a part of ISO's form
+        began = datetime.datetime.strptime(provenance["started"], STARTED)
+    except (KeyError, ValueError):
+        return (folder / "provenance.json").stat().st_mtime
+    return began.timestamp()
