@@ -4,7 +4,8 @@
     python scripts/status.py experiment=fig6              # against what that command would run
     python scripts/status.py --watch 5 -m task=cifar10 'trial=range(25)'
 
-What is planned is known only if the sweep's own arguments are given, as to run.py.
+What is planned is known only if the sweep's own arguments are given, as to run.py. Exit status: 2
+if they or the folder were refused, otherwise 0.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from chandir.harness.trial.origins import Origin
 from chandir.runfolder import find, log, origin
 
 RUNS = Path("results/runs")
+LONGEST = 86_400  # seconds between two looks
 ILL = ("diverged", "failed", "damaged")
 HEADER = ("cell", "planned", "done", "diverged", "running", "failed", "damaged", "epochs", "left")
 
@@ -59,6 +61,11 @@ class Cell:
     def count(self, state: str) -> int:
         """Trials in a state."""
         return self.states.count(state)
+
+    @property
+    def results(self) -> int:
+        """Trials that are complete."""
+        return self.count("done") + self.count("diverged")
 
     def left(self, pace: float | None = None) -> float | None:
         """Seconds of work left, one trial after the other; None if nothing tells how long."""
@@ -141,21 +148,19 @@ def text(cells: list[Cell], planned: bool = True) -> str:
     rows: list[tuple[str, ...]] = [HEADER]
     shared, names = short([cell.name for cell in cells])
     for cell, name in zip(cells, names, strict=True):
-        done = cell.count("done") + cell.count("diverged")
-        counts = (cell.planned, done, cell.count("diverged"), cell.count("running"))
+        counts = (cell.planned, cell.results, cell.count("diverged"), cell.count("running"))
         epochs = f"{cell.ran}/{cell.epochs}"
         left = _left(cell.left(typical))
         ill = (str(cell.count("failed")), str(cell.count("damaged")))
         rows.append((name, *map(str, counts), *ill, epochs, left))
-    running = sum(cell.count("running") for cell in cells)
-    left_of = [cell.left(typical) for cell in cells]
     lines = [f"cells: {shared}"] if shared else []
     lines.append(fitted(rows, columns()))
     lines += [unlike(cell.name, cell.machines) for cell in cells if len(cell.machines) > 1]
     for cell in cells:
-        done = cell.count("done") + cell.count("diverged")
         for other, count in Counter(cell.others).items():
-            lines.append(f"{cell.name}: {count} of {done} ran with {other}: {other.changes}")
+            lines.append(
+                f"{cell.name}: {count} of {cell.results} ran with {other}: {other.changes}"
+            )
         if len(cell.data) > 1:
             several = ", ".join(data[:12] for data in cell.data)
             lines.append(f"{cell.name}: its trials ran on {len(cell.data)} sets of data: {several}")
@@ -163,22 +168,33 @@ def text(cells: list[Cell], planned: bool = True) -> str:
         lines.append(
             "not compared: whether complete trials ran on the data that are here now; run.py does"
         )
-    if all(value is not None for value in left_of) and cells:
-        total = sum(value or 0.0 for value in left_of)
-        about = f"about {duration(total / max(running, 1))} left at this pace"
-        idle = f"nothing runs; about {duration(total)} of work left" if total else "all done"
-        lines.append(f"{running} running; {about}" if running else idle)
-        bad = sum(cell.count("failed") + cell.count("damaged") for cell in cells)
-        if not total and bad:
-            lines[-1] = (
-                f"nothing runs; {many(bad, 'trial has', 'trials have')} no result: the "
-                "same command runs them"
-            )
+    if cells:
+        lines.append(_outlook(cells, typical))
         if not planned:
             lines[-1] += ", of what has begun; give the sweep's own arguments for all of it"
     for cell in cells:
         lines += [f"damaged: {folder}: {why}" for folder, why in cell.damaged.items()]
     return "\n".join(lines)
+
+
+def _outlook(cells: list[Cell], typical: float | None) -> str:
+    """What runs, what is left and how long that takes; all is done when every trial has a result.
+
+    Epochs do not tell: a trial may be killed after its last one, or before it says how many it has.
+    """
+    running = sum(cell.count("running") for cell in cells)
+    lacking = sum(cell.planned - cell.results for cell in cells)
+    times = [left for cell in cells if (left := cell.left(typical)) is not None]
+    total = sum(times) if len(times) == len(cells) else None
+    if not lacking:
+        return "all done"
+    if running:
+        known = "" if total is None else f"; about {duration(total / running)} left at this pace"
+        return f"{running} running{known}"
+    work = f"about {duration(total)} of work left; " if total else ""
+    them = "it" if lacking == 1 else "them"
+    have = many(lacking, "trial has", "trials have")
+    return f"nothing runs; {work}{have} no result: the same command runs {them}"
 
 
 def short(names: list[str]) -> tuple[str, list[str]]:
@@ -217,6 +233,20 @@ def _left(seconds: float | None) -> str:
     return "?" if seconds is None else duration(seconds)
 
 
+def _pause(text: str) -> float:
+    """Seconds between two looks.
+
+    Raises:
+        ArgumentTypeError: for what is none.
+    """
+    try:
+        if 0 < (seconds := float(text)) <= LONGEST:
+            return seconds
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text}: expected seconds above 0, at most {LONGEST}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Print the table once, or again and again."""
     parser = argparse.ArgumentParser(
@@ -224,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="With a sweep's own arguments (experiment=fig6), against all that it plans.",
     )
     parser.add_argument("--runs", type=Path, metavar="RUNS", help=f"default: {RUNS}")
-    parser.add_argument("--watch", type=float, metavar="S", help="again, every S seconds")
+    parser.add_argument("--watch", type=_pause, metavar="S", help="again, every S seconds")
     options, sweep = parser.parse_known_args(arguments)
     while True:
         try:
@@ -233,6 +263,11 @@ def main(arguments: list[str] | None = None) -> int:
                     f"--runs {options.runs} has no effect on a sweep, which says where its runs "
                     "are: expected one of the two; give paths.results"
                 )
+            if options.runs is not None and not options.runs.is_dir() and not options.watch:
+                raise UserError(
+                    f"--runs {options.runs}: there is no such folder; expected a results folder, "
+                    "such as results/runs"
+                )
             sweep = folders.take(sweep)
             cells = planned(sweep) if sweep else found(options.runs or RUNS)
         except UserError as error:
@@ -240,7 +275,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         if options.watch and sys.stdout.isatty():
             print("\x1b[H\x1b[2J", end="")
-        print(text(cells, bool(sweep)) if cells else f"no trial under {options.runs or RUNS}")
+        told = text(cells, bool(sweep)) if cells else f"no trial under {options.runs or RUNS}"
+        print(told, flush=True)  # a reader at the end of a pipe watches, too
         if not options.watch:
             return 0
         time.sleep(options.watch)

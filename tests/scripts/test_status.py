@@ -62,7 +62,8 @@ def test_without_a_plan_the_folders_are_what_there_is(
     assert status.main(["--runs", str(runs)]) == 0
     shown = capsys.readouterr().out
     assert row(shown)[:7] == ["4", "2", "1", "0", "1", "0", "9/14"]
-    assert "nothing runs; about 5 min of work left" in shown
+    told = "nothing runs; about 5 min of work left; 2 trials have no result: the same command runs"
+    assert told in shown
 
 
 def test_a_trial_that_failed_before_its_first_step_is_shown(
@@ -86,6 +87,71 @@ def test_a_result_that_was_cut_is_not_all_done(
     assert row(shown)[:7] == ["1", "0", "0", "0", "0", "1", "0/4"]
     assert "all done" not in shown
     assert f"damaged: {job.folder}: final.json is not JSON" in shown
+
+
+def test_a_trial_that_was_killed_after_its_last_epoch_is_not_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, last, *_ = _jobs(tmp_path)
+    whole(first)
+    begun(last, 4)
+    assert status.main(["--runs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert row(shown)[:7] == ["2", "1", "0", "0", "0", "0", "8/8"]
+    assert "nothing runs; 1 trial has no result: the same command runs it, of what" in shown
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_trial_that_was_killed_before_it_said_how_long_it_is_is_not_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], others: bool
+) -> None:
+    first, loading, *_ = _jobs(tmp_path)
+    if others:
+        whole(first)
+    with claim(_made(loading.folder)):
+        assert status.main(["--runs", str(tmp_path)]) == 0
+        assert "1 running" in capsys.readouterr().out
+    (loading.folder / "claim.json").write_text("{}")
+    assert status.main(["--runs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "nothing runs; 1 trial has no result: the same command runs it" in shown
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_all_is_done_when_every_trial_has_a_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for job in _jobs(tmp_path):
+        whole(job)
+    assert status.main([*SWEEP, f"paths.results={tmp_path}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "all done"
+
+
+@pytest.mark.parametrize("pause", ["-1", "0", "nan", "inf", "1e9", "soon"])
+def test_a_pause_that_is_none_is_refused(pause: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        status.main([f"--watch={pause}"])
+    assert left.value.code == 2
+    assert f"--watch: {pause}: expected seconds above 0, at most 86400" in capsys.readouterr().err
+
+
+def test_a_pipe_sees_each_look_at_once(runs: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "status.py"), "--runs", str(runs)]
+    with subprocess.Popen([*script, "--watch", "60"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"cell ")
+        process.kill()
+
+
+def test_a_folder_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status.main(["--runs", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: there is no such folder; expected a results" in capsys.readouterr().err
 
 
 def test_a_cells_folder_that_was_moved_and_linked_back_is_seen(
