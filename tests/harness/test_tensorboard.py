@@ -141,6 +141,15 @@ def test_sync_makes_the_same_record_afterwards_and_twice_is_once(
     assert shown == pytest.approx(started + first)  # when it ran, not when it was mirrored
 
 
+def test_sync_names_a_folder_that_is_not_there_or_has_no_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tensorboard_sync.main([str(tmp_path / "nowhere")]) == 1
+    assert "nowhere: there is no such folder; expected" in capsys.readouterr().err
+    assert tensorboard_sync.main([str(tmp_path)]) == 1
+    assert f"{tmp_path}: no trial there; expected" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("record", "clock"),
     [

@@ -26,6 +26,10 @@ def sync(runs: Path, settings: Tracking, patience: float) -> int:
         The exit status: 0 if every trial is there, 1 otherwise.
     """
     folders = [each for each in find.folders(runs) if (each / "config.yaml").is_file()]
+    if not folders:
+        what = "no trial there" if runs.is_dir() else "there is no such folder"
+        print(f"{runs}: {what}; expected a results folder, such as results/runs", file=sys.stderr)
+        return 1
     counts = {"mirrored": 0, "there already": 0, "followed live": 0, "failed": 0}
     for folder in folders:
         try:
@@ -35,7 +39,7 @@ def sync(runs: Path, settings: Tracking, patience: float) -> int:
             outcome = "failed"
         counts[outcome] += 1
     print(", ".join(f"{count} {what}" for what, count in counts.items()))
-    return 1 if counts["failed"] or not folders else 0
+    return 1 if counts["failed"] else 0
 
 
 def _mirror(folder: Path, settings: Tracking, patience: float) -> str:
