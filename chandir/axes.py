@@ -69,9 +69,9 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
         scope: "conv" for the weights of convolutions, "all" for every parameter.
 
     Raises:
-        ValueError: direction or scope is unknown; nothing is selected; a parameter is lazy, has
-            axes that no module declares, or is shared by modules that declare different ones; or
-            weights were flattened (FSDP1).
+        ValueError: direction or scope is unknown; nothing is selected; a parameter is lazy or
+            complex, has axes that no module declares, or is shared by modules that declare
+            different ones; or weights were flattened (FSDP1).
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model is {type(model).__name__}: expected a torch.nn.Module")
@@ -80,16 +80,20 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
     targets: dict[nn.Parameter, Target] = {}
     undeclared: dict[nn.Parameter, str] = {}
     for name, parameter, module, key in _uses(model):
-        if getattr(parameter, "_fsdp_flattened", False):
-            raise ValueError(
-                f"{name} is a piece of weights that FullyShardedDataParallel flattened, which have "
-                "lost their axes: shard the model by torch's fully_shard, which keeps them"
-            )
+        try:
+            check_whole(parameter)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
         if scope == "conv" and not (isinstance(module, _CONV + _TRANSPOSED) and key in _WEIGHTS):
             continue
         if is_lazy(parameter):
             raise ValueError(
                 f"{name} is lazy, without a shape: run the model once on a batch first"
+            )
+        if parameter.is_complex():
+            raise ValueError(
+                f"{name} is {parameter.dtype}, and metrics are of real gradients: expected its "
+                "real and imaginary parts as two parameters, or a scope that leaves it out"
             )
         if direction == "rasterized" or _is_line(module, parameter, key):
             if direction != "input":
@@ -107,11 +111,13 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
                 f"{first.dim} in the first and {axis[0]} in the second: "
                 'use direction="rasterized", or untie them'
             )
+    convolutions = any(isinstance(module, _CONV + _TRANSPOSED) for module in model.modules())
+    only = ' or scope="conv"' if convolutions else ""
     for parameter, where in undeclared.items():
         if parameter not in targets:
             raise ValueError(
                 f"{where} has no declared {direction} axis, unlike the whole weights of Conv*d, "
-                'ConvTranspose*d and Linear: use direction="rasterized" or scope="conv", and no '
+                f'ConvTranspose*d and Linear: use direction="rasterized"{only}, and no '
                 "parametrization that flattens weights"
             )
     if not targets:
@@ -121,6 +127,15 @@ def select(model: nn.Module, direction: str, scope: str) -> list[Target]:
             f"expected at least one such parameter; {remedy} or another model"
         )
     return list(targets.values())
+
+
+def check_whole(parameter: nn.Parameter) -> None:
+    """Raise a ValueError if a parameter was flattened, and has lost its axes."""
+    if getattr(parameter, "_fsdp_flattened", False):
+        raise ValueError(
+            "a piece of weights that FullyShardedDataParallel flattened, which have lost their "
+            "axes: shard the model by torch's fully_shard, which keeps them"
+        )
 
 
 def _uses(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module, str]]:

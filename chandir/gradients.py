@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from chandir import sharded
-from chandir.axes import Target
+from chandir.axes import Target, check_whole
 from chandir.fibers import fibers
 from chandir.metrics import Metric, act, check_gradient, operator_for, overwrite, wide
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Larger gradients keep a GPU busy by themselves, and a copy of them all would need memory.
 STACKED = 2**20
+
+_Key = tuple[int, torch.dtype, torch.device]  # what `operator_for` takes
 
 
 class Gradients:
@@ -37,6 +39,17 @@ class Gradients:
         self.metric = metric
         self._places = [_Place(target) for target in targets]
 
+    def prepare(self) -> None:
+        """Make the operators that gradients like their parameters will need.
+
+        Raises:
+            ValueError: the metric has none for a fiber's length.
+        """
+        for target in (place.target for place in self._places):
+            kind = target.parameter.dtype, target.parameter.device
+            if target.entries and kind[1].type != "meta":
+                operator_for(self.metric, target.entries, *kind)
+
     @torch.no_grad()
     def overwrite(self, *, stack: bool | None = None) -> None:
         """Overwrite them: on CUDA, or with stack=True, all of a shape at once.
@@ -46,10 +59,12 @@ class Gradients:
         and a gradient's last bits would depend on its company.
 
         Raises:
-            ValueError: a gradient is not a dense, real tensor or waits for a sum over processes.
-                None was written then.
+            ValueError: a gradient is not a dense, real tensor, has another shape than its parameter
+                had or waits for a sum over processes; or the metric has no operator for a fiber's
+                length. None was written then.
         """
-        views: list[tuple[_Place, Tensor]] = []
+        views: list[tuple[_Place, Operator, Tensor]] = []
+        known: dict[_Key, Operator] = {}  # made before anything is written
         copied: list[tuple[_Place, Tensor]] = []
         split: list[sharded.Shard] = []
         for place in self._places:
@@ -58,6 +73,7 @@ class Gradients:
                 continue
             if not place.fits(grad):
                 try:
+                    place.check(grad)
                     if sharded.is_sharded(grad):
                         shard = sharded.Shard(place.target, grad)
                         grad = shard.local
@@ -68,30 +84,33 @@ class Gradients:
                     place.look(grad)
                 except ValueError as error:
                     raise ValueError(f"{place.target.name}: {error}") from None
+            if not place.size:
+                continue
+            operator = known.get(place.key)
+            if operator is None:
+                operator = known[place.key] = operator_for(self.metric, *place.key)
             if place.sizes is None:
                 copied.append((place, grad))
             else:
-                views.append((place, grad.as_strided(place.sizes, place.strides)))
+                views.append((place, operator, grad.as_strided(place.sizes, place.strides)))
+        sharded.prepare(self.metric, split)
         self._overwrite_views(views, stack)
         for place, grad in copied:
             place.overwrite_by_copy(self.metric, grad)
         sharded.overwrite(self.metric, split)
 
-    def _overwrite_views(self, found: list[tuple[_Place, Tensor]], stack: bool | None) -> None:
+    def _overwrite_views(
+        self, found: list[tuple[_Place, Operator, Tensor]], stack: bool | None
+    ) -> None:
         """Overwrite gradients whose fibers are views of them, whole on this process."""
         alike: dict[tuple[object, ...], list[Tensor]] = defaultdict(list)
-        known: dict[tuple[int, torch.dtype, torch.device], Operator] = {}
-        for place, x in found:
+        for place, operator, x in found:
             if (place.on_gpu if stack is None else stack) and place.size <= STACKED:
                 alike[x.shape, place.key].append(x)
-            elif place.size:
-                operator = known.get(place.key)
-                if operator is None:
-                    operator = known[place.key] = operator_for(self.metric, *place.key)
-                if place.wide:
-                    operator.step(x)
-                else:
-                    act(operator, x)
+            elif place.wide:
+                operator.step(x)
+            else:
+                act(operator, x)
         for xs in alike.values():
             stacked = torch.stack(xs)  # (k, n, b), or (k, a, n, b)
             overwrite(self.metric, stacked.flatten(0, -3))
@@ -104,10 +123,11 @@ class _Place:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.parameter = target.parameter
+        self._whole = target.parameter.shape  # for which its axes were found
         # Of the fibers (a, n, b), or (n, b) where a = 1; None if no view shows them.
         self.sizes: tuple[int, ...] | None = None
         self.strides: tuple[int, ...] = ()
-        self.key = 0, torch.float32, torch.device("cpu")  # what `operator_for` takes
+        self.key: _Key = (0, torch.float32, torch.device("cpu"))
         self.size, self.wide, self.on_gpu = 0, True, False
         self._shape: tuple[int, ...] = ()
         self._stride: tuple[int, ...] | None = None
@@ -122,6 +142,15 @@ class _Place:
             and grad.dtype is self.key[1]
             and grad.device == self.key[2]
         )
+
+    def check(self, grad: Tensor) -> None:
+        """Raise a ValueError unless the gradient has the axes that the parameter had."""
+        check_whole(self.parameter)
+        if grad.shape != self._whole:
+            raise ValueError(
+                f"the gradient is {tuple(grad.shape)}, but the parameter was {tuple(self._whole)} "
+                "when its axes were found: remove() the handle and attach again"
+            )
 
     def look(self, grad: Tensor) -> None:
         """Find the fibers of a gradient.

@@ -28,8 +28,8 @@ class Handle:
         self.metric = metric
         self._targets = targets
         self._optimizer: Callable[[], Optimizer | None] = weakref.ref(optimizer)
-        self._parameters: list[nn.Parameter] = []  # the optimizer's, when it last stepped
-        self._gradients = Gradients(metric, [])
+        self._parameters = parameters(optimizer)  # when it last stepped
+        self._gradients = Gradients(metric, held(targets, self._parameters))
         self._steps: Steps | None = steps(optimizer)
         self._steps.handles.append(self)
 
@@ -53,13 +53,34 @@ class Handle:
         self._gradients = Gradients(self.metric, [])
 
     def act(self, optimizer: Optimizer) -> None:
-        """Overwrite the gradients of the targets that the optimizer holds, as its steps do."""
+        """Overwrite the gradients of the targets that the optimizer holds, as its steps do.
+
+        Raises:
+            ValueError: its parameters were replaced, or a gradient cannot be taken.
+        """
         now = parameters(optimizer)
         same = len(now) == len(self._parameters) and all(map(operator.is_, now, self._parameters))
-        if not same:  # the first step, or a group was added
-            self._parameters = now
-            self._gradients = Gradients(self.metric, held(self._targets, now))
+        if not same:
+            self._follow(now)
         self._gradients.overwrite()
+
+    def _follow(self, now: list[nn.Parameter]) -> None:
+        """Take up groups that were added or removed; where others stand for them, it is an error.
+
+        A wrapper that shards a model gives its optimizer new parameters, which no target names: the
+        metric would act on nothing, and nobody would be told.
+        """
+        among, before = set(now), held(self._targets, self._parameters)
+        lost = [target.name for target in before if target.parameter not in among]
+        if lost and among.difference(self._parameters):
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            raise ValueError(
+                f"{lost[0]}{more}, to which {self.metric} is attached, left the optimizer, and "
+                "other parameters came, as when a wrapper shards the model: remove() this handle, "
+                "and attach to the model and the optimizer that the wrapper returns (.optimizer)"
+            )
+        self._parameters = now
+        self._gradients = Gradients(self.metric, held(self._targets, now))
 
 
 def _detached(metric: Metric) -> Handle:
@@ -88,7 +109,8 @@ def attach(
     gradient cannot be taken, none is overwritten.
 
     Attach to the model and optimizer that train: after ``fully_shard``, which is supported, before
-    a wrapper such as Accelerate's ``prepare``.
+    a wrapper such as Accelerate's ``prepare``. Where this shards the model, attach after it, to the
+    ``.optimizer`` of what it returns.
 
     Note:
         Hooks are not part of a state_dict and are dropped by deepcopy and pickle: attach after
@@ -112,14 +134,17 @@ def attach(
 
     Raises:
         ValueError: a choice is unknown, nothing is selected, the optimizer holds nothing of it or
-            is of a kind that cannot be served, weights are flattened (FSDP1), or there is a metric
-            already that `after` does not name. Later, by step, if a gradient is not dense and real
-            or a closure is given that the optimizer does not evaluate.
+            is of a kind that cannot be served, weights are flattened (FSDP1), the metric has no
+            operator for a fiber's length, or there is a metric already that `after` does not name.
+            Later, by step, if a gradient is not dense and real or of another shape than its
+            parameter had, the optimizer's parameters were replaced, or a closure is given that the
+            optimizer does not evaluate.
     """
     check_optimizer(optimizer)
     check_metric(metric)
     targets = select(model, direction, scope)
-    if not held(targets, parameters(optimizer)):
+    found = held(targets, parameters(optimizer))
+    if not found:
         raise ValueError(
             f"the optimizer holds none of the {len(targets)} tensors that direction={direction!r}, "
             f"scope={scope!r} selects in {type(model).__name__} (the first: {targets[0].name}): "
@@ -127,6 +152,7 @@ def attach(
         )
     for n in {target.entries for target in targets} - {0}:
         check_response(metric, n)
+    Gradients(metric, found).prepare()
     live = attached(optimizer)
     if after is not (live[-1] if live else None):
         raise ValueError(
@@ -172,10 +198,15 @@ def check_optimizer(optimizer: Optimizer) -> None:
     inside = [name for name, it in getattr(optimizer, "__dict__", {}).items() if _hooks(it)]
     if not isinstance(optimizer, Optimizer) and not inside:
         raise ValueError(f"optimizer is {kind}: expected a torch Optimizer")
+    if getattr(optimizer, "_overlap_with_ddp", False):
+        raise ValueError(
+            f"this {kind} updates the weights while DDP communicates, without a step(): make it "
+            "with overlap_with_ddp=False"
+        )
     if not _hooks(optimizer):
         where = f"its .{inside[0]}" if inside else "the optimizer inside, before it is wrapped"
         raise ValueError(
-            f"{kind} wraps an optimizer and has no hooks of its own: attach to {where}"
+            f"{kind} wraps an optimizer and its step() calls no hooks: attach to {where}"
         )
     if isinstance(optimizer, LBFGS):
         raise ValueError(
@@ -190,7 +221,15 @@ def check_optimizer(optimizer: Optimizer) -> None:
 
 
 def _hooks(it: object) -> bool:
-    return isinstance(it, Optimizer) and hasattr(it, "_optimizer_step_pre_hooks")
+    """Whether it is an optimizer whose step calls the hooks that are registered with it.
+
+    Some wrappers, as timm's Lookahead, make the registries themselves, without torch's constructor,
+    which is what lets a class's step call them.
+    """
+    if not isinstance(it, Optimizer) or not hasattr(it, "_optimizer_step_pre_hooks"):
+        return False
+    own = "_optimizer_step_pre_hooks" in vars(it)  # else those of an optimizer inside, seen through
+    return not own or getattr(type(it).step, "hooked", False)
 
 
 def _inside_zero(optimizer: Optimizer) -> bool:

@@ -100,14 +100,12 @@ def overwrite(metric: Metric, x: Tensor) -> None:
 def operator_for(
     metric: Metric, n: int, dtype: torch.dtype, device: torch.device
 ) -> operators.Operator:
-    """Return what takes fibers of n entries to their gradients.
+    """Return what takes fibers of n entries to their gradients, in float32 at least."""
 
-    It computes in float32 at least, and in float64 where products of float32 are reduced.
-    """
-    operator = _operator(metric, n, wide(dtype), device)
-    if operator.multiplies and operators.reduces_products(device):
-        operator = _operator(metric, n, torch.float64, device)
-    return operator
+    def make(dtype: torch.dtype) -> operators.Operator:
+        return _operator(metric, n, dtype, device)
+
+    return operators.in_full(wide(dtype), device, make)
 
 
 def act(operator: operators.Operator, x: Tensor) -> None:

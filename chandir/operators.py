@@ -228,7 +228,23 @@ class Blocks:
         return product(self.modes, far.reshape(a * p, t, b), onto=near).reshape(a, n, b)
 
 
-Operator = AddMean | Product | Filter | Blocks
+class Outside:
+    """Another operator, taken outside of autocast."""
+
+    multiplies = False  # in less than its dtype
+
+    def __init__(self, operator: Operator, device: torch.device) -> None:
+        self.operator, self.device = operator, device
+
+    def __call__(self, x: Tensor) -> None:
+        """Overwrite x (a, n, b)."""
+        with torch.autocast(self.device.type, enabled=False):
+            self.operator(x)
+
+    step = __call__
+
+
+Operator = AddMean | Product | Filter | Blocks | Outside
 
 
 def operator(
@@ -256,17 +272,33 @@ def operator(
     return Filter(response, dtype, device)
 
 
-def reduces_products(device: torch.device) -> bool:
-    """Whether a float32 matrix product on this device may be taken in less than float32.
+def in_full(
+    dtype: torch.dtype, device: torch.device, make: Callable[[torch.dtype], Operator]
+) -> Operator:
+    """Return make(dtype), in whose products no entry has less than dtype's precision.
 
-    So it is under autocast, TF32 and ``set_float32_matmul_precision("medium")``. None of them
-    touches float64, in which the operators then compute.
+    float32 products are taken in less under autocast, TF32 and
+    ``set_float32_matmul_precision("medium")``. None of them touches float64, in which such
+    operators then compute. Apple's GPUs have none; of these three they know autocast alone.
     """
+    operator = make(dtype)
+    if not operator.multiplies or not reduces_products(device):
+        return operator
+    return Outside(operator, device) if device.type == "mps" else make(torch.float64)
+
+
+def reduces_products(device: torch.device) -> bool:
+    """Whether a float32 matrix product on this device may be taken in less than float32."""
     if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return True
+    if device.type == "mps":
+        return False
     precision = getattr(_MATMUL.get(device.type), "fp32_precision", None)
     if precision is None:  # torch < 2.9, or another kind of device
-        return torch.get_float32_matmul_precision() != "highest"
+        try:
+            return torch.get_float32_matmul_precision() != "highest"
+        except RuntimeError:  # of torch >= 2.9 where precisions were set by kind of device
+            return True
     return precision in ("tf32", "bf16")
 
 

@@ -67,6 +67,16 @@ class Shard:
         )
 
 
+def prepare(metric: Metric, shards: list[Shard]) -> None:
+    """Make the operators of gradients whose fibers are split, before any is written.
+
+    Raises:
+        ValueError: the metric has none for a fiber's length.
+    """
+    for shard in shards:
+        operator_for(metric, shard.target.entries, wide(shard.local.dtype), shard.local.device)
+
+
 def overwrite(metric: Metric, shards: list[Shard]) -> None:
     """Overwrite gradients whose fibers are split; every process calls it with the same ones."""
     sums: dict[tuple[Any, ...], list[tuple[Shard, AddMean, Tensor]]] = defaultdict(list)

@@ -81,13 +81,13 @@ class Steps:
         torch wraps the step of every class that was ever constructed, so that one which calls its
         base's has its hooks called twice; what it did to the gradient in between is its own matter.
         """
-        step = optimizer.step
+        plain = _function(optimizer.step)
 
-        @functools.wraps(step)
-        def outermost(_: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        @functools.wraps(plain)
+        def outermost(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
             self._acted = False
             try:
-                return step(*args, **kwargs)
+                return plain(optimizer, *args, **kwargs)
             finally:
                 self._acted = None
 
@@ -123,6 +123,18 @@ class _Closure:
         self.then()
         self.evaluated = True
         return loss
+
+
+def _function(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a step as a function of the optimizer: what stands for it, in a copy too, takes it."""
+    if (function := getattr(step, "__func__", None)) is not None:
+        return function  # type: ignore[no-any-return]
+
+    @functools.wraps(step)  # a scheduler's, which knows its optimizer
+    def known(_: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        return step(*args, **kwargs)
+
+    return known
 
 
 def _closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any] | None:

@@ -1,5 +1,8 @@
 """Accelerate: attach to the optimizer before prepare() wraps it.
 
+With FSDP, where prepare() shards the model and gives the optimizer new parameters, attach after it:
+``chandir.attach(prepared_optimizer.optimizer, prepared_model, metric)``.
+
 python examples/accelerate_loop.py
 """
 

@@ -118,8 +118,9 @@ class Own(nn.Module):
 )
 def test_axes_are_never_guessed(model: nn.Module, culprit: str) -> None:
     for direction in ("output", "input"):
-        with pytest.raises(ValueError, match=f'{culprit} has no declared {direction} axis.*"conv"'):
+        with pytest.raises(ValueError, match=f"{culprit} has no declared {direction} axis") as told:
             select(model, direction, "all")
+        assert ('or scope="conv"' in str(told.value)) == isinstance(model, Own), "it has one"
     assert len(select(model, "rasterized", "all")) == len(list(model.parameters()))
 
 
@@ -137,6 +138,15 @@ def test_a_weight_that_was_cut_has_the_axes_of_its_rank(direction: str) -> None:
     if direction != "rasterized":
         with pytest.raises(ValueError, match=r"weight \(45,\) of Conv2d has no declared"):
             select(grey, direction, "conv")
+
+
+def test_complex_weights_have_no_real_gradient() -> None:
+    conv = nn.Conv2d(2, 3, 1, dtype=torch.complex64)
+    with pytest.raises(ValueError, match=r"weight is torch.complex64.*real and imaginary parts"):
+        select(conv, "output", "conv")
+    conv = nn.Conv2d(2, 3, 1)
+    conv.register_parameter("spectrum", nn.Parameter(torch.ones(3, 2, dtype=torch.complex64)))
+    assert [target.name for target in select(conv, "output", "conv")] == ["weight"]
 
 
 def test_shared_parameters_are_taken_once() -> None:

@@ -336,6 +336,49 @@ def test_groups_added_later_take_part(model: nn.Module) -> None:
     assert torch.equal(model[3].weight.grad, H0Lambda().gradient(grad, 1))
 
 
+def test_groups_may_leave_and_come_back(model: nn.Module, optimizer: Optimizer) -> None:
+    chandir.attach(optimizer, model, H0Lambda())
+    away = optimizer.param_groups.pop()
+    optimizer.add_param_group({"params": model[6].parameters()})  # of the same optimizer: no target
+    loss(model, 0).backward()
+    grad = model[0].weight.grad.clone()
+    optimizer.step()
+    assert torch.equal(model[0].weight.grad, grad)
+    optimizer.param_groups.append(away)
+    optimizer.param_groups.pop(0)
+    optimizer.step()
+    assert torch.equal(model[0].weight.grad, H0Lambda().gradient(grad))
+
+
+def test_parameters_that_others_stand_for_are_named(model: nn.Module, optimizer: Optimizer) -> None:
+    """As when a wrapper shards the model: the metric would act on nothing from then on."""
+    chandir.attach(optimizer, model, H0Lambda())
+    group = optimizer.param_groups[0]
+    group["params"] = [nn.Parameter(p.detach().clone()) for p in group["params"]]
+    for p in group["params"]:
+        p.grad = torch.ones_like(p)
+    with pytest.raises(ValueError, match=r"0.weight and 2 more, to which H0Lambda.* attach to the"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+def test_weights_that_were_flattened_after_attach_are_named(flagged: bool) -> None:
+    """FSDP1 with use_orig_params keeps the parameters, and makes their gradients pieces."""
+    conv = nn.Conv2d(3, 8, 3, bias=False)
+    optimizer = SGD(conv.parameters(), lr=0.1)
+    chandir.attach(optimizer, conv, H0Lambda())
+    conv.weight.data = torch.ones(100)
+    conv.weight.grad = torch.ones(100)
+    if flagged:
+        conv.weight._fsdp_flattened = True  # type: ignore[attr-defined]
+    said = (
+        "FullyShardedDataParallel flattened" if flagged else r"is \(100,\), but the parameter was"
+    )
+    with pytest.raises(ValueError, match=f"weight: .*{said}"):
+        optimizer.step()
+    assert torch.equal(conv.weight.grad, torch.ones(100))
+
+
 def test_unused_gradients_stay(model: nn.Module, optimizer: Optimizer) -> None:
     chandir.attach(optimizer, model, H0Lambda(), "input", "all")
     loss(model, 0).backward()

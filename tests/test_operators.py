@@ -178,3 +178,27 @@ def test_float32_stays_float32(metric: Metric, n: int, b: int) -> None:
 
 def test_products_are_whole_by_default() -> None:
     assert not operators.reduces_products(CPU)
+
+
+def test_apples_gpus_have_no_float64_and_their_products_leave_autocast() -> None:
+    mps, x = torch.device("mps"), oracles.white(1, 8, 9).float()
+    asked: list[torch.dtype] = []
+
+    def make(dtype: torch.dtype) -> operators.Operator:
+        asked.append(dtype)
+        return choose(Sobolev(), 8, dtype)
+
+    assert isinstance(operators.in_full(torch.float32, mps, make), operators.Product)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")  # of other devices
+    assert isinstance(operators.in_full(torch.float32, mps, make), operators.Product)
+    torch.set_float32_matmul_precision(before)
+    with torch.autocast("mps", dtype=torch.float16):
+        assert isinstance(operators.in_full(torch.float32, mps, make), operators.Outside)
+    assert set(asked) == {torch.float32}
+    outside = operators.Outside(choose(Sobolev(), 8, torch.float32), CPU)
+    plain, inside = x.clone(), x.clone()
+    outside(plain)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outside.step(inside)
+    assert torch.equal(inside, plain)

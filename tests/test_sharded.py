@@ -185,6 +185,18 @@ def messages() -> list[str]:
     model.weight = nn.Parameter(DTensor.from_local(local, model.weight.device_mesh, [Partial()]))
     model.weight.grad = model.weight.detach()
     refused(lambda: chandir.apply_(model, metric))
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    chandir.attach(optimizer, model, metric)
+    flat = FullyShardedDataParallel(model, device_id=torch.device("cpu"), use_orig_params=True)
+    for parameter in flat.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    refused(optimizer.step)
+    model = nn.Conv2d(3, 4, 1)
+    zero = ZeroRedundancyOptimizer(
+        model.parameters(), torch.optim.SGD, overlap_with_ddp=True, lr=0.1
+    )
+    refused(lambda: chandir.attach(zero, model, metric))
     return found
 
 
@@ -194,3 +206,5 @@ def test_what_cannot_be_served_is_refused_on_every_process(tmp_path: Path) -> No
     assert all("shard the model by torch's fully_shard" in message for message in first[:4])
     assert "attach to the ZeroRedundancyOptimizer, on every process" in first[4]
     assert "still a sum over processes" in first[5]
+    assert "shard the model by torch's fully_shard" in first[6], "flattened after attach"
+    assert "make it with overlap_with_ddp=False" in first[7]

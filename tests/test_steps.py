@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import pickle
 import shutil
@@ -251,6 +252,26 @@ def test_nothing_is_written_if_one_gradient_cannot_be() -> None:
         assert torch.equal(model[0].weight.grad, before)
 
 
+class Crooked(Sobolev):
+    """Modes that are not of its kernel, which no operator for long fibers can be made of."""
+
+    def response(self, n: int) -> Tensor:
+        return chandir.LaplacianSmoothing(1.0).response(n)
+
+
+def test_nothing_is_written_if_one_operator_cannot_be_made() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.Conv2d(8, 128, 1, bias=False))
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    before = copy.deepcopy([parameter.grad for parameter in model.parameters()])
+    with pytest.raises(ValueError, match="3 modes do not span a kernel of 128 entries"):
+        chandir.apply_(model, Crooked())
+    for parameter, grad in zip(model.parameters(), before, strict=True):
+        assert torch.equal(parameter.grad, grad)
+    with pytest.raises(ValueError, match="3 modes do not span"):
+        chandir.attach(SGD(model.parameters(), lr=0.1), model, Crooked())
+
+
 def test_finite_gradients_stay_finite_in_float16() -> None:
     """GradScaler has looked for infinite ones before the metric acts."""
     conv = nn.Conv2d(3, 8, 1, bias=False).half()
@@ -299,6 +320,58 @@ def test_a_wrapper_is_told_where_the_optimizer_is() -> None:
     model = network()
     with pytest.raises(ValueError, match=r"Wrapper wraps an optimizer .*: attach to its \.base"):
         chandir.attach(Wrapper(SGD(model.parameters(), lr=0.1)), model, Sobolev())  # type: ignore[arg-type]
+
+
+def test_a_wrapper_whose_step_torch_never_hooked_is_told_apart() -> None:
+    """timm's Lookahead makes the registries of hooks itself, and its step calls none of them."""
+
+    class Lookahead(Optimizer):
+        def __init__(self, base: Optimizer) -> None:
+            self._optimizer_step_pre_hooks: Any = {}
+            self._optimizer_step_post_hooks: Any = {}
+            self.param_groups, self.state, self.base = base.param_groups, base.state, base
+
+        def step(self, closure: Any = None) -> Any:
+            return self.base.step(closure)
+
+    model = network()
+    ahead = Lookahead(SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match=r"Lookahead wraps an .*: attach to its \.base$"):
+        chandir.attach(ahead, model, Sobolev())
+    chandir.attach(ahead.base, model, H0Lambda())
+    model[0].weight.grad = torch.ones_like(model[0].weight)
+    ahead.step()
+    assert torch.equal(model[0].weight.grad, 2 * torch.ones_like(model[0].weight))
+
+
+class Carried(SGD):
+    """Copied with all that it has but hooks, what stands for its step included."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Carried:
+        other = Carried.__new__(Carried)
+        memo[id(self)] = other
+        for key, value in vars(self).items():
+            vars(other)[key] = type(value)() if "hooks" in key else copy.deepcopy(value, memo)
+        return other
+
+    def step(self, closure: Any = None) -> Any:
+        """Step as SGD does."""
+        return super().step(closure)
+
+
+def test_what_stands_for_a_step_shows_its_signature_and_steps_its_own_optimizer() -> None:
+    SGD([nn.Parameter(torch.zeros(1))], lr=1)  # from here on SGD.step calls hooks, too
+    conv = nn.Conv2d(3, 8, 3, bias=False)
+    optimizer = Carried(conv.parameters(), lr=1.0)
+    before = inspect.signature(optimizer.step)
+    chandir.attach(optimizer, conv, H0Lambda())
+    assert inspect.signature(optimizer.step) == before
+    two, other = copy.deepcopy((conv, optimizer))
+    was = two.weight.detach().clone()
+    two.weight.grad = torch.ones_like(two.weight)
+    other.step()
+    assert not torch.equal(two.weight, was)
+    assert torch.equal(conv.weight, was)
 
 
 @pytest.mark.slow
