@@ -11,6 +11,7 @@ Refuses trials that ran with uncommitted changes.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -51,8 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.runs is None) != (options.name is None):
         parser.error("RUNS and --name belong together: expected both, or neither")
-    if options.name is not None and (options.name in RESERVED or "/" in options.name):
-        parser.error(f"--name {options.name}: expected a new folder's name, not {RESERVED}")
+    if options.name is not None and (
+        options.name in RESERVED or not re.fullmatch(r"[^\W_][\w.-]*", options.name)
+    ):
+        parser.error(
+            f"--name {options.name!r}: expected a folder's name below results/, of letters, "
+            f"digits, '-', '_' and '.', and none of {', '.join(RESERVED)}"
+        )
     try:
         if options.runs is not None and options.name is not None:
             page = publication.publish(options.runs, ROOT / "results" / options.name)

@@ -9,6 +9,7 @@ there was nothing to report.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         with archive.opened(options.runs) as runs:
             own = runs == options.runs
             trials = report.gather(runs)
-            index = report.build(runs, options.out, own, options.runs.parent, trials)
+            # as typed, for results/runs may be a link to where there is room
+            beside = Path(os.path.abspath(options.runs)).parent
+            index = report.build(runs, options.out, own, beside, trials)
             table = terminal.tables(terminal.rows_of(trials), columns(), spelt)
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)

@@ -3,18 +3,20 @@
     python scripts/unpack.py results/fig6 --into results/runs
 
 Then the command that ran them skips what is complete and runs what is missing. Of a trial that is
-in RUNS already nothing is changed, and one that differs is refused.
+in RUNS already nothing is changed; one that differs, or that a process runs, is refused.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chandir.harness.base.output import outlast
+from chandir.harness.durable.claim import claim
 from chandir.report.publish import archive
 
 
@@ -34,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     try:
-        folders = archive.unpack(options.publication, options.into)
+        free = partial(claim, patience=0)  # a process that runs one of these trials is named
+        folders = archive.unpack(options.publication, options.into, free)
     except (ValueError, OSError) as error:
         print(f"unpack: {error}", file=sys.stderr)
         return 1

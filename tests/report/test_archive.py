@@ -6,12 +6,15 @@ import errno
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from chandir import report, runfolder
+from chandir.harness.durable.claim import claim
 from chandir.report.publish import archive, publication
 from chandir.report.read import runs as folders
 from scripts import report as report_script
@@ -35,6 +38,22 @@ def test_the_page_is_built_again_number_for_number(published: Path, tmp_path: Pa
     assert again == first
     for table in sorted((published / "tables").iterdir()):
         assert (tmp_path / "page" / "tables" / table.name).read_bytes() == table.read_bytes()
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_lies_beside_the_runs_is_found_from_inside_and_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    """results/runs may be a link to where there is room; results/bench lies beside the link."""
+    runs, found = tmp_path / "results" / "runs", []
+    fake_runs.trial(tmp_path / "room" if linked else runs, 0, fake_runs.H0, 90.0)
+    if linked:
+        runs.parent.mkdir()
+        runs.symlink_to(tmp_path / "room")
+    monkeypatch.chdir(runs.parent if linked else runs)
+    monkeypatch.setattr(report, "build", lambda *of: found.append(of[3]))
+    assert report_script.main(["runs" if linked else ".", "--out", str(tmp_path / "page")]) == 0
+    assert found == [tmp_path / "results"]
 
 
 def test_failures_are_carried_and_what_is_under_way_is_not(tmp_path: Path) -> None:
@@ -116,10 +135,83 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_file(
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.parametrize("calls", range(1, 8))
+def test_a_kill_leaves_a_trial_that_is_whole_or_has_no_result(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    replace, left = Path.replace, iter(range(calls))
+
+    def killed(path: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            archive.unpack(published, tmp_path)
+    for trial in folders.read(tmp_path):
+        assert trial.status in ("done", "incomplete"), trial.reason
+    assert all(
+        trial.complete for trial in map(runfolder.state, archive.unpack(published, tmp_path))
+    )
+
+
+def test_a_trial_that_a_process_runs_is_named_and_left_alone(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = archive.unpack(published, tmp_path)[1]
+    (folder / "final.json").unlink()
+    with claim(folder):
+        assert unpack_script.main([str(published), "--into", str(tmp_path)]) == 1
+        assert f"{folder} is being run by process {os.getpid()}" in capsys.readouterr().err
+        assert not (folder / "final.json").exists()
+    assert unpack_script.main([str(published), "--into", str(tmp_path)]) == 0
+    assert not list(tmp_path.rglob("claim.json"))
+
+
 def test_the_same_trials_give_the_same_bytes(published: Path, tmp_path: Path) -> None:
     complete = [trial for trial in folders.read(published.parents[1] / "runs") if trial.complete]
-    archive.pack(reversed(complete), tmp_path / archive.NAME)
-    assert (tmp_path / archive.NAME).read_bytes() == (published / archive.NAME).read_bytes()
+    assert archive.packed(reversed(complete)) == (published / archive.NAME).read_bytes()
+
+
+def test_two_results_folders_with_one_cell_are_refused(tmp_path: Path) -> None:
+    """Beside each other below RUNS, where the report tells them apart and the archive cannot."""
+    for name in ("here", "there"):
+        fake_runs.trial(tmp_path / "runs" / name, 0, fake_runs.H0, 90.0)
+    with pytest.raises(ValueError, match=r"there/.* and .*here/.* are both digits/.*/trial-0: exp"):
+        publication.publish(tmp_path / "runs", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("below", ["", "digits", "digits/*", "digits/*/trial-0"])
+def test_runs_may_be_any_folder_down_to_a_trials_and_named_from_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    fake_runs.trial(tmp_path / "runs", 0, fake_runs.H0, 90.0)
+    (inside,) = (tmp_path / "runs").glob(below) if below else [tmp_path / "runs"]
+    monkeypatch.chdir(inside)
+    publication.publish(Path(), tmp_path / "out")
+    with archive.opened(tmp_path / "out") as carried:
+        (trial,) = folders.read(carried)
+    assert trial.complete
+    assert trial.folder.parts[-3] == "digits"
+
+
+def test_a_publication_that_fails_leaves_the_one_before(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(published, tmp_path / "out")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    fake_runs.trial(tmp_path / "runs", 0, fake_runs.H0, 90.0)
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(publication, "_origins", fails)
+    with pytest.raises(OSError, match="full"):
+        publication.publish(tmp_path / "runs", out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(

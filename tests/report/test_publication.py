@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from chandir.report.publish import publication
+from scripts import publish as publish_script
 from scripts.publish import speed
 from tests import fake_runs
 
@@ -55,6 +56,18 @@ def test_numbers_that_nobody_could_repeat_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no complete trial"):
         publication.publish(tmp_path / "none", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "../elsewhere", "a/b", "-x", "runs", "page", "a b", "a\nb"]
+)
+def test_a_name_that_is_no_new_folder_of_results_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        publish_script.main([str(tmp_path), f"--name={name}"])
+    assert left.value.code == 2
+    assert f"--name {name!r}: expected a folder's name below results/" in capsys.readouterr().err
 
 
 def test_the_targets_for_speed_are_what_the_records_say() -> None:

@@ -14,9 +14,10 @@ import lzma
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import yaml
 
@@ -24,27 +25,27 @@ from chandir.report.read.runs import Trial
 from chandir.runfolder import reading, secrets
 
 NAME = "runs.tar.xz"
-FILES = (
-    *("config.yaml", "correlation.json", "error.txt", "final.json", "log.jsonl"),
-    "provenance.json",
-)
+# In the order in which a trial writes them: one whose result is not there yet is not complete.
+RESULT = "final.json"
+FILES = ("config.yaml", "provenance.json", "log.jsonl", "correlation.json", "error.txt", RESULT)
 
 
-def pack(trials: Iterable[Trial], path: Path) -> None:
-    """Write the light files of trials into a new archive, one after the other by name.
+def packed(trials: Iterable[Trial]) -> bytes:
+    """An archive of the light files of trials, one after the other by name.
 
     Raises:
-        OSError: for a file that cannot be read or written.
+        ValueError: for trials of one name, which the archive could not tell apart, and for a folder
+            that does not say whose it is.
     """
     files: dict[str, bytes] = {}
-    for trial in trials:
+    for home, trial in _named(trials).items():
         for name in FILES:
             file = trial.folder / name
             if (content := _published(file)) is not None:
-                files["/".join([*trial.folder.parts[-3:], name])] = content
-    packed = io.BytesIO()
+                files[f"{home}/{name}"] = content
+    made = io.BytesIO()
     with (
-        lzma.open(packed, "wb", preset=9) as stream,
+        lzma.open(made, "wb", preset=9) as stream,
         # as USTAR where that can name a file: it ends at 155 characters, a cell's folder later
         tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
@@ -52,7 +53,25 @@ def pack(trials: Iterable[Trial], path: Path) -> None:
             member = tarfile.TarInfo(name)  # of no owner and no time
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    path.write_bytes(packed.getvalue())
+    return made.getvalue()
+
+
+def _named(trials: Iterable[Trial]) -> dict[str, Trial]:
+    """Trials by ``<task>/<cell>/trial-<k>``."""
+    named: dict[str, Trial] = {}
+    for trial in trials:
+        parts = trial.folder.parts[-3:]
+        if len(parts) < 3 or not {"/", "..", "."}.isdisjoint(parts):
+            raise ValueError(
+                f"{trial.folder}: expected <task>/<cell>/trial-<k>; name it by its whole path"
+            )
+        other = named.setdefault("/".join(parts), trial)
+        if other is not trial:
+            raise ValueError(
+                f"{trial.folder} and {other.folder} are both {'/'.join(parts)}: expected each "
+                "trial once; publish one of the folders, or each under a name of its own"
+            )
+    return named
 
 
 def _published(path: Path) -> bytes | None:
@@ -83,44 +102,83 @@ def _published(path: Path) -> bytes | None:
         )
 
 
-def unpack(publication: Path, runs: Path) -> list[Path]:
+def unpack(
+    publication: Path,
+    runs: Path,
+    hold: Callable[[Path], AbstractContextManager[Any]] = nullcontext,
+    lasting: bool = True,
+) -> list[Path]:
     """Lay a publication's run folders out below `runs`, beside what is there.
 
-    A file that is there already, and the same, is left alone.
+    A file that is there already, and the same, is left alone. Whatever the instant of a kill, a
+    trial is whole or has no result yet, and the same call goes on.
 
     Args:
         publication: A folder that holds ``runs.tar.xz``.
         runs: A results folder; made if need be.
+        hold: Keeps others out of a trial's folder that is written into, as long as it lasts.
+        lasting: Through a power cut, too, for which it waits for the disk.
 
     Returns:
         The trials' folders that it holds.
 
     Raises:
         ValueError: for an archive that is none or is damaged, for a name in it that is not a run
-            folder's, and for a file that is there with other content; nothing is written then.
+            folder's, and for a file that is there with other content: nothing is written then. And
+            as `hold` raises: the trials before that one are laid out then.
     """
-    contents = dict(_contents(publication / NAME))
-    missing: dict[Path, bytes] = {}
-    for name, content in contents.items():
-        there = runs / name
+    trials: dict[Path, dict[str, bytes]] = {}
+    for name, content in _contents(publication / NAME):
+        place = runs / name
+        trials.setdefault(place.parent, {})[place.name] = content
+    for folder in [folder for folder, files in trials.items() if _missing(folder, files)]:
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold(folder):  # another process may have been here before
+            _lay(folder, _missing(folder, trials[folder]), lasting)
+    return sorted(trials)
+
+
+def _missing(folder: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Those of a trial's files that are not in its folder; what is there has to be the same."""
+    missing: dict[str, bytes] = {}
+    for name, content in files.items():
+        there = folder / name
         if not os.path.lexists(there):
-            missing[there] = content
+            missing[name] = content
         elif not there.is_file():  # a pipe, say, of which reading would not end
             raise ValueError(f"{there} is no file: expected one, or nothing there; remove it")
         elif there.read_bytes() != content:
             raise ValueError(
-                f"{there} is another trial's than {publication / NAME} holds: expected the same, "
-                "or none; unpack into another folder"
+                f"{there} is another trial's than {NAME} holds: expected the same, or none; unpack "
+                "into another folder"
             )
-    for there, content in missing.items():
-        there.parent.mkdir(parents=True, exist_ok=True)
-        draft = there.with_name(f".{there.name}.{os.getpid()}.tmp")
+    return missing
+
+
+def _lay(folder: Path, files: Mapping[str, bytes], lasting: bool) -> None:
+    """Write files into a folder, each whole; the result comes when all else is on the disk."""
+    for name in sorted(files, key=FILES.index):
+        if name == RESULT and lasting:
+            _sync(folder)
+        draft = folder / f".{name}.{os.getpid()}.tmp"
         try:  # half of a file in its place would be taken for another trial's the next time
-            draft.write_bytes(content)
-            draft.replace(there)
+            draft.write_bytes(files[name])
+            if lasting:
+                _sync(draft)
+            draft.replace(folder / name)
         finally:
             draft.unlink(missing_ok=True)
-    return sorted({(runs / name).parent for name in contents})
+    if lasting:
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -135,7 +193,7 @@ def opened(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as temporary:
         runs = Path(temporary) / "runs"
-        unpack(path, runs)
+        unpack(path, runs, lasting=False)
         yield runs
 
 

@@ -22,9 +22,7 @@ from typing import Any
 
 from chandir import report
 from chandir.report.judge import claims_file
-from chandir.report.publish import archive
-from chandir.report.read import divergence
-from chandir.report.read import runs as folders
+from chandir.report.publish import archive, whole
 from chandir.report.read.runs import Trial
 from chandir.runfolder import secrets
 
@@ -37,12 +35,14 @@ def publish(runs: Path, out: Path) -> Path:
     What looks like a secret is published as ``***`` and a home folder as ``~``, see
     `chandir.runfolder.secrets`.
 
+    If it fails, what is in `out` stays as it is.
+
     Raises:
         ValueError: for trials of an unknown commit or a changed tree, which nobody could repeat,
-            for trials that measured nothing (synthetic data, scale smoke), and if there is nothing
-            complete.
+            for trials that measured nothing (synthetic data, scale smoke), for two of one name, and
+            if there is nothing complete.
     """
-    trials = [_private(trial) for trial in divergence.settle(folders.read(runs))]
+    trials = [_private(trial) for trial in report.gather(runs)]
     complete = [trial for trial in trials if trial.complete]
     if not complete:
         raise ValueError(
@@ -64,14 +64,15 @@ def publish(runs: Path, out: Path) -> Path:
             f"{len(made_up)} trials ran on synthetic data or at scale smoke, the first "
             f"{made_up[0].folder}: expected measurements; give a folder of runs without them"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    archive.pack((trial for trial in trials if trial.status != "incomplete"), out / archive.NAME)
-    with archive.opened(out) as carried:
-        page = report.build(carried, out, links=False, beside=out.parent)
-    _table(out / "scores.csv", [_score(trial) for trial in complete])
-    text = json.dumps(_origins(complete), indent=1, ensure_ascii=False)
-    (out / "provenance.json").write_text(text + "\n", encoding="utf-8")
-    return page
+    packed = archive.packed(trial for trial in trials if trial.status != "incomplete")
+    with whole.together(out) as place:
+        (place / archive.NAME).write_bytes(packed)
+        with archive.opened(place) as carried:
+            page = report.build(carried, place, links=False, beside=out.parent)
+        _table(place / "scores.csv", [_score(trial) for trial in complete])
+        text = json.dumps(_origins(complete), indent=1, ensure_ascii=False)
+        (place / "provenance.json").write_text(text + "\n", encoding="utf-8")
+    return out / page.name
 
 
 def _private(trial: Trial) -> Trial:
