@@ -51,7 +51,7 @@ def command_line(arguments: list[str]) -> int:
         return 2
     if questions.asked(arguments):
         try:
-            questions.check(arguments)
+            arguments = questions.check(arguments)
         except UserError as error:
             print(f"refused: {error}", file=sys.stderr)
             return 2
@@ -59,6 +59,7 @@ def command_line(arguments: list[str]) -> int:
             print(f"chandir {chandir.__version__}, torch {version('torch')}, "
                   f"Hydra {version('hydra-core')}, Python {platform.python_version()}")  # fmt: skip
         else:
+            sys.argv[1:] = arguments  # without --config-dir, of which Hydra takes but one
             answer()
         return 0
 

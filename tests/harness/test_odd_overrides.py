@@ -225,6 +225,15 @@ def test_what_this_machine_does_not_have_is_refused(
         (["--info", "nope"], "--info=nope: expected"),
         (["--help", "metric=h0,sobolev"], "is a sweep"),
         (["--cfg", "job", "--package", "metrik"], "did you mean 'metric'"),
+        (["-m", "--cfg", "job"], "--multirun has no effect with --cfg: expected it only with --h"),
+        (["-sc", "query=bash", "-m"], "--multirun has no effect with --shell-completion"),
+        (["--cfg", "job", "--info", "config"], "--cfg --info: expected one of them; ask one"),
+        (["-sc", "install=bash", "-c", "job"], "--cfg --shell-completion: expected one of them"),
+        (["--help", "--cfg", "job"], "--cfg --help: expected one of them"),
+        (["--info", "defaults", "--resolve"], "--resolve has no effect with --info: expected"),
+        (["--hydra-help", "--resolve"], "--resolve has no effect with --hydra-help"),
+        (["--help", "--package", "metric"], "--package has no effect with --help: expected it o"),
+        (["--cfg", "job", "-c=hydra"], "-c=hydra: --cfg is given already; expected it once"),
     ],
 )
 def test_an_odd_question_is_refused(arguments: list[str], why: str) -> None:
@@ -237,16 +246,19 @@ def test_an_odd_question_is_refused(arguments: list[str], why: str) -> None:
     "arguments",
     [
         ["-h"],
-        ["--help", "task=cifar10", "metric.lam=2"],
+        ["task=cifar10", "--help", "metric.lam=2"],
+        ["task=cifar10", "--info", "metric.lam=2"],
         ["--cfg", "job", "-p", "metric"],
         ["-c=all", "--resolve"],
         ["--info"],
         ["-i", "plugins"],
         ["-sc", "install=bash"],
         ["--version"],
+        ["--help", "--resolve"],
+        ["-m", "--help"],
     ],
 )
 def test_a_plain_question_is_not(arguments: list[str]) -> None:
     assert questions.asked(arguments)
-    questions.check(arguments)
+    assert sorted(questions.check(arguments)) == sorted(arguments)
     assert not questions.asked(["-m", "trial=0,1"])

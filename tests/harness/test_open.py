@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from chandir.harness.parts import optimizers, schedules
 from chandir.harness.sweep.plan import jobs
 from chandir.harness.trial import data
 from tests.harness.own_parts import CLASSES, FILES, HELPERS, PACKED
-from tests.harness.runs import ROOT
+from tests.harness.runs import ROOT, call
 
 
 @pytest.fixture
@@ -225,6 +226,30 @@ def test_an_own_network_that_says_not_what_it_makes_leaves_others_refusals_whole
     (tmp_path / "model" / "unsaid.yaml").write_text("_target_: own.Net\nname: unsaid\n")
     with pytest.raises(UserError, match=r"model=spade makes images: .* choose model=convnet, res"):
         jobs(("task=digits", "model=spade"))
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        (("--help",), r"metric: LS, bare,.* heat,.* third"),
+        (("metric=third", "--cfg", "job"), "name: third"),
+        (("metric=heat", "--info", "defaults"), "metric/heat"),
+    ],
+)
+def test_a_question_knows_the_choices_that_a_run_has(
+    mine: Path, tmp_path: Path, question: tuple[str, ...], told: str
+) -> None:
+    """Those of the environment's folders, and of two more."""
+    given = []
+    for name in ("second", "third"):
+        (tmp_path / name / "metric").mkdir(parents=True)
+        (tmp_path / name / "metric" / f"{name}.yaml").write_text(
+            f"_target_: own.Heat\nname: {name}\ndirection: output\nscope: conv\n"
+        )
+        given += ["--config-dir", str(tmp_path / name)]
+    done = call(*given, *question, env={folders.VARIABLE: str(mine)})
+    assert done.returncode == 0, done.stderr
+    assert re.search(told, done.stdout)
 
 
 def test_two_files_of_one_option_are_refused(mine: Path) -> None:

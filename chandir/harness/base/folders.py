@@ -3,7 +3,8 @@
 A folder of one's own is laid out like ``conf``: ``metric/heat.yaml`` makes ``metric=heat`` one
 more choice.
 ``run.py --config-dir FOLDER`` names one, the variable CHANDIR_CONF several, separated as in PATH.
-Python finds modules in it, so that ``_target_: heat.Heat`` is the class of ``FOLDER/heat.py``.
+Hydra searches them (``hydra_plugins/chandir_search_path.py``), and Python finds modules in them, so
+that ``_target_: heat.Heat`` is the class of ``FOLDER/heat.py``.
 """
 
 from __future__ import annotations
@@ -91,12 +92,6 @@ def _options(folders: tuple[Path, ...]) -> dict[tuple[str, str], Path]:
             )
         found[name] = file
     return found
-
-
-def searched() -> list[str]:
-    """What Hydra is told, to find the user's own folders; empty if there are none."""
-    places = ",".join(f'"file://{folder}"' for folder in own())
-    return [f"hydra.searchpath=[{places}]"] if places else []
 
 
 def shown(path: Path) -> Path:

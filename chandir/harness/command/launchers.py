@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chandir.harness.base.errors import UserError, nearest, one_of
-from chandir.harness.base.folders import CONF, searched
+from chandir.harness.base.folders import CONF
 from chandir.harness.command.options import flatten
 
 GROUP, SETTING = "hydra/launcher", "hydra.launcher."
@@ -149,7 +149,7 @@ def _composed(overrides: list[str], line: str) -> dict[str, Any]:
 def _compose(overrides: tuple[str, ...], line: str) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", [*searched(), *overrides], return_hydra_config=True)
+            config = compose("config", list(overrides), return_hydra_config=True)
         node = OmegaConf.to_container(config.hydra.launcher, resolve=False)
     except (HydraException, OmegaConfBaseException) as error:
         reason = " ".join(str(error.__cause__ or error).splitlines()[:1])

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from chandir.harness.base.folders import CONF, searched
+from chandir.harness.base.folders import CONF
 from chandir.harness.sweep.plan import Job
 
 # Launchers of Hydra's and of hydra-submitit-launcher, which compose each trial anew, and this
@@ -56,7 +56,7 @@ def settings(overrides: Sequence[str], results: str) -> dict[str, Any]:
         results: where run folders go, and the scripts and logs of jobs.
     """
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", [*searched(), *overrides], return_hydra_config=True)
+        composed = compose("config", list(overrides), return_hydra_config=True)
     node: DictConfig = composed.hydra.launcher
     node._target_ = OURS.get(str(node._target_), node._target_)
     if "submitit_folder" in node:

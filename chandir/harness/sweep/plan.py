@@ -18,7 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from chandir.harness.base.errors import UserError, one_of
 from chandir.harness.base.files import to_json
-from chandir.harness.base.folders import CONF, importable, searched
+from chandir.harness.base.folders import CONF, importable
 from chandir.harness.cells import cell
 from chandir.harness.cells.resolve import Resolved, resolve
 from chandir.harness.command.arguments import MOST, expand, parse, read
@@ -132,7 +132,7 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
 @cache
 def _chosen(choices: tuple[str, ...]) -> DictConfig:
     """What Hydra composes of the groups' choices: once for all cells that share them."""
-    return compose("config", [*searched(), *choices])
+    return compose("config", list(choices))
 
 
 def _tell_shape(config: DictConfig) -> None:
@@ -172,9 +172,7 @@ def _shape(call: str) -> dict[str, int]:
 def _explain(overrides: Sequence[str], error: Exception) -> str:
     """Which key has no effect with the options chosen, and which option it belongs to."""
     named = [item for item in overrides if item.partition("=")[0] in groups()]
-    chosen = compose(
-        "config", [*searched(), *named], return_hydra_config=True
-    ).hydra.runtime.choices
+    chosen = compose("config", named, return_hydra_config=True).hydra.runtime.choices
     for item in overrides:
         for group, options in owners(item.partition("=")[0]).items():
             if item.startswith(f"{group}.") and chosen.get(group) not in options:

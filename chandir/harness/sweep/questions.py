@@ -27,6 +27,12 @@ SHORT = {
     **{"-p": "--package", "-m": "--multirun"},
 }
 ALONE = {"--resolve", "--package", "--multirun"}  # these ask nothing by themselves
+# What each of them may stand beside.
+BESIDE = {
+    "--resolve": ("--cfg", "--help"),
+    "--package": ("--cfg",),
+    "--multirun": ("--help", "--hydra-help", "--version"),
+}
 
 
 def asked(arguments: Sequence[str]) -> bool:
@@ -44,31 +50,38 @@ def _flag(argument: str) -> str:
     return SHORT.get(name, name)
 
 
-def check(arguments: Sequence[str]) -> None:
+def check(arguments: Sequence[str]) -> list[str]:
     """Refuse flags that there are not, and overrides that run.py would refuse.
+
+    Returns:
+        The arguments as Hydra takes them: overrides first, and not on both sides of a flag.
 
     Raises:
         UserError: for the first.
     """
     flags: set[str] = set()
     overrides: list[str] = []
+    asking: list[str] = []
     waiting = list(arguments)
     while waiting:
         argument = waiting.pop(0)
         if not argument.startswith("-"):
             overrides.append(argument)
             continue
+        asking.append(argument)
         flag = _flag(argument)
-        flags.add(flag)
         if flag not in FLAGS:
             raise UserError(f"{argument}: there is no such flag{nearest(flag, FLAGS)}")
+        if flag in flags:
+            raise UserError(f"{argument}: {flag} is given already; expected it once")
+        flags.add(flag)
         values, given = FLAGS[flag], argument.partition("=")[2] or None
         if values is None:
             if given is not None:
                 raise UserError(f"{argument}: expected {flag} alone")
             continue
         if given is None and waiting and "=" not in waiting[0] and waiting[0][:1] != "-":
-            given = waiting.pop(0)
+            asking.append(given := waiting.pop(0))
         if flag == "--info" and given is None:
             continue
         if flag == "--package":
@@ -78,6 +91,7 @@ def check(arguments: Sequence[str]) -> None:
             raise UserError(
                 f"{what}: expected {flag} {one_of(values)}{nearest(given or '', values)}"
             )
+    _together(flags)
     if "--shell-completion" in flags:
         known = [
             f"{verb}={shell}" for verb in ("install", "uninstall", "query") for shell in SHELLS
@@ -86,11 +100,27 @@ def check(arguments: Sequence[str]) -> None:
             raise UserError(
                 f"--shell-completion {' '.join(overrides)}: expected one of {', '.join(known)}"
             )
-        return
-    if "--package" in flags and "--cfg" not in flags:
-        raise UserError("--package has no effect without --cfg; add --cfg job")
+        return [*overrides, *asking]
     parsed = parse(overrides)
     own = tuple(str(it.input_line) for it in parsed if not it.key_or_group.startswith("hydra"))
     if swept := [it.input_line for it in parsed if it.is_sweep_override()]:
         raise UserError(f"{swept[0]} is a sweep: expected one value, whose configuration is shown")
     jobs(own)
+    return [*overrides, *asking]
+
+
+def _together(flags: set[str]) -> None:
+    """Refuse flags of which Hydra would answer one, or none.
+
+    Raises:
+        UserError: naming those that do not belong together.
+    """
+    asking = sorted(flags - ALONE)
+    if len(asking) > 1:
+        raise UserError(f"{' '.join(asking)}: expected one of them; ask one question at a time")
+    for flag in sorted(flags & ALONE):
+        if asking[0] not in BESIDE[flag]:
+            raise UserError(
+                f"{flag} has no effect with {asking[0]}: expected it only with "
+                f"{one_of(BESIDE[flag])}; remove it, or ask that"
+            )
