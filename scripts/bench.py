@@ -3,10 +3,10 @@
     python scripts/bench.py metric
     python scripts/bench.py WHAT --help
 
-WHAT is metric, step, pack, start, plan or project (a file of scripts/benchmarks). They print ratios
-of times that were taken in turn in one run, and the limits that they should be held against;
-``--json FILE`` writes them beside the hardware, the versions and the commit. ``targets FOLDER``
-holds such files against the project's targets.
+WHAT is metric, step, pack, start, plan, report or project (a file of scripts/benchmarks). They
+print ratios of times that were taken in turn in one run, and the limits that they should be held
+against; ``--json FILE`` writes them beside the hardware, the versions and the commit.
+``targets FOLDER`` holds such files against the project's targets.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from scripts.benchmarks import measure
 
 Record = Mapping[str, Any]
 DAY = 24.0  # hours
+# Of a record's environment, what its line says.
+WHERE = {"cores", "commit", "device", "dirty", "load", "name", "taken", "torch"}
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,29 @@ def _row(target: Target, value: float | None, file: str | None, record: Record) 
 
 
 def read(folder: Path) -> dict[str, Record]:
-    """Every record of a benchmark in a folder."""
+    """Every record of a benchmark in a folder.
+
+    Raises:
+        ValueError: for a file that is cut or was edited, by its name.
+    """
     found: dict[str, Record] = {}
     for path in sorted(folder.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and "benchmark" in content:
-            found[path.name] = content
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not JSON ({error}): expected what bench.py --json wrote; measure anew, "
+                "or remove it"
+            ) from None
+        if not isinstance(content, dict) or "benchmark" not in content:
+            continue
+        where = content.get("environment")
+        if not isinstance(where, dict) or not where.keys() >= WHERE:
+            raise ValueError(
+                f"{path} does not say where it was measured: expected an environment with "
+                f"{', '.join(sorted(WHERE))}; measure anew, or remove it"
+            )
+        found[path.name] = content
     return found
 
 
@@ -217,12 +236,19 @@ def page(records: Mapping[str, Record]) -> str:
 def main(arguments: list[str]) -> int:
     """Print the table of a folder of records: ``bench.py targets FOLDER``."""
     import argparse
+    import sys
 
     parser = argparse.ArgumentParser(prog="bench.py targets", description=__doc__)
     parser.add_argument("folder", type=Path, help="of JSON files that benchmarks wrote")
-    records = read(parser.parse_args(arguments).folder)
+    folder = parser.parse_args(arguments).folder
+    try:
+        records = read(folder)
+    except (ValueError, OSError) as error:
+        print(f"targets: {error}", file=sys.stderr)
+        return 1
     if not records:
-        print("no records of benchmarks there: expected files that --json wrote")
+        print(f"targets: {folder} has no records of benchmarks: expected files that --json wrote",
+              file=sys.stderr)  # fmt: skip
         return 1
     print(page(records))
     print(f"sources now: {measure.sources()}")

@@ -13,7 +13,8 @@ import torch
 
 from chandir import H0Lambda, Sobolev
 from models.resnet56 import ResNet56
-from scripts.benchmarks import measure, metric, pack, start, step
+from scripts import bench
+from scripts.benchmarks import measure, metric, pack, plan, start, step, targets
 from tests import oracles
 
 ROOT = Path(metric.__file__).parents[2]
@@ -142,6 +143,38 @@ def test_pack_refuses_a_longer_sweep_that_is_not() -> None:
 def test_pack_tells_a_sweep_that_failed() -> None:
     with pytest.raises(SystemExit, match=r"(?s)exit 2.*metrics"):
         pack.sweep(["metrics=h0"])
+
+
+def test_a_plans_record_says_where_it_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "measured", lambda sweep: (1.0, 100.0))
+    assert plan.main(["--trials", "100", "--json", str(tmp_path / "plan.json")]) == 0
+    record = targets.read(tmp_path)["plan.json"]
+    assert record["benchmark"] == "plan"
+    assert record["environment"]["commit"] == measure.commit()["commit"]
+    assert record["found"]["one cell"] == [1.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"benchmark": "pl', "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b'{"benchmark": "plan", "found": {}}', "does not say where it was measured"),
+    ],
+)
+def test_a_record_that_is_none_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, why: str
+) -> None:
+    (tmp_path / "plan.json").write_bytes(content)
+    assert targets.main([str(tmp_path)]) == 1
+    assert f"targets: {tmp_path / 'plan.json'} {why}" in capsys.readouterr().err
+
+
+def test_bench_lists_every_benchmark_that_it_runs() -> None:
+    assert bench.__doc__ is not None
+    assert all(name in bench.__doc__ for name in bench.BENCHMARKS)
 
 
 def test_every_process_of_start_has_its_limit() -> None:
