@@ -98,7 +98,16 @@ def write_page(results: Path, page: Path) -> None:
         print(f"no page ({type(error).__name__}: {error}): try scripts/report.py", file=sys.stderr)
 
 
+def main(arguments: list[str]) -> int:
+    """The command line, which Ctrl-C may end before trials run; once they do, they see to it."""
+    try:
+        return command_line(arguments)
+    except KeyboardInterrupt:
+        print("interrupted: the same command starts again", file=sys.stderr)
+        return 130
+
+
 if __name__ == "__main__":
     outlast()
     environment.settle()
-    sys.exit(command_line(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -39,6 +39,12 @@ from chandir.harness.sweep.sweep import prepare
         ("metric.lam", "expected key=value"),
         ("model.in_channels=3", "it follows from the choice of task"),
         ("trial=range(0)", "an empty sweep"),
+        (
+            "trial=range(3,1)",
+            r"^trial=range\(3,1\) is an empty sweep: expected at least one value$",
+        ),
+        ("trial=range(0,1,0)", r"trial=range\(0,1,0\): .*: expected values that can be listed$"),
+        ("hydra.launcher._target_=x", "hydra.launcher._target_=x: there is no such setting$"),
         ("metric=glob(x*)", "an empty sweep"),
         ("metric.lam=interval(0,1)", "expected values that can be listed"),
         ("hydra/sweeper=basic", "remove it"),
@@ -114,6 +120,24 @@ def test_a_misspelt_argument_is_refused_with_the_nearest_name(argument: str, wor
 def test_a_bad_value_is_refused_before_anything_runs(arguments: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         jobs(tuple(arguments))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("metric.lam='3'", r"metric\.lam=3: expected a valid number, and '3' is a text"),
+        ("metric.lam=${oc.env:NOPE_X,3}", r"or let the shell fill it in: metric\.lam=\$NAME$"),
+        ("task.epochs='2'", r"task\.epochs=2: expected .*, and '2' is a text"),
+        ("plan='true'", r"plan=true: expected .*, and 'true' is a text"),
+        ("metric.lam=abc", r"metric\.lam=abc: expected a valid number$"),
+    ],
+)
+def test_a_text_that_reads_like_what_was_expected_is_said_to_be_one(
+    setting: str, words: str
+) -> None:
+    """The environment's variables are texts, too."""
+    with pytest.raises(UserError, match=words):
+        jobs((setting,))
 
 
 def test_a_setting_is_given_once() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import run
+from chandir.harness.sweep import sweep
 from tests.harness.runs import ROOT, SMALL, call, numbers, trials
 
 
@@ -31,6 +33,17 @@ def test_a_refusal_says_why_and_runs_nothing(tmp_path: Path) -> None:
     assert "did you mean 'metric.lam'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_ctrl_c_before_anything_runs_ends_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def planning(arguments: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "prepare", planning)
+    assert run.main(["experiment=fig6", "plan=true"]) == 130
+    assert capsys.readouterr().err == "interrupted: the same command starts again\n"
 
 
 def test_plan_runs_nothing(tmp_path: Path) -> None:

@@ -94,14 +94,15 @@ def _refuse(override: Override, text: str) -> None:
     if override.package is not None:
         raise UserError(f"{text!r}: expected {key}=...; remove the @")
     try:
-        if not _values(override):
-            raise UserError(f"{text} is an empty sweep: expected at least one value")
+        empty = not _values(override)
     except ValueError as error:  # range(0,1,0)
         raise UserError(f"{text}: {error}: expected values that can be listed") from None
     except HydraException:  # interval(0,1)
         raise UserError(
             f"{text}: expected values that can be listed: {key}=A,B or '{key}=range(0,10,2)'"
         ) from None
+    if empty:
+        raise UserError(f"{text} is an empty sweep: expected at least one value")
     if override.is_delete():
         raise UserError(
             f"{text!r} would remove a setting that a trial needs; set its value instead"
@@ -157,7 +158,7 @@ def _refuse_interpolation(text: str) -> None:
         raise UserError(
             f"{text!r}: an interpolation that may differ between trials, or between now and the "
             "next time, would split a cell or lose its trials: expected a value, "
-            "${another.setting} or ${oc.env:NAME}"
+            "${another.setting} or, of a text, ${oc.env:NAME}"
         )
 
 

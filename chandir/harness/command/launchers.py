@@ -95,7 +95,7 @@ def _check_settings(overrides: Sequence[Override], chosen: list[str]) -> None:
             if key not in known and not added:
                 raise UserError(f"{line}: expected +{line}, which adds a parameter of sbatch's")
             continue
-        if key not in known or leaf == "_target_":
+        if key not in known:
             raise UserError(f"{line}: there is no such setting{nearest(key, known)}")
         if leaf == FREE:
             raise UserError(
@@ -133,7 +133,8 @@ def _whole(value: Any) -> bool:
 
 
 def _known(chosen: list[str]) -> set[str]:
-    return {f"{SETTING}{key}" for key, _ in flatten(_composed(chosen, " ".join(chosen)))}
+    keys = {key for key, _ in flatten(_composed(chosen, " ".join(chosen)))}
+    return {f"{SETTING}{key}" for key in keys - {"_target_"}}
 
 
 def _composed(overrides: list[str], line: str) -> dict[str, Any]:

@@ -36,11 +36,29 @@ def sentence(problem: Any) -> str:
     value = as_typed(problem["input"])
     expectation = EXPECTATIONS.get(kind) or problem["msg"].removeprefix("Input should be ")
     guess = ""
+    if _looks_right(problem["input"], kind):
+        guess = (
+            f", and {value!r} is a text, as all that ${{oc.env:NAME}} gives: leave the quotes out, "
+            f"or let the shell fill it in: {key}=$NAME"
+        )
     if kind == "literal_error":
         expectation = expectation.replace("True", "true").replace("False", "false")
         choices = context["expected"].replace(" or ", ", ").split(",")
         guess = nearest(value, [choice.strip("' ") for choice in choices])
     return f"{key}={value}: expected {expectation.format(**context)}{guess}"
+
+
+def _looks_right(value: Any, kind: str) -> bool:
+    """Whether a text reads like the number or the truth that was expected."""
+    if not isinstance(value, str) or not kind.endswith(("_type", "_parsing")):
+        return False
+    if kind.startswith("bool"):
+        return value.lower() in ("true", "false")
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return kind.startswith(("int", "float"))
 
 
 def _file(group: str, content: Any) -> str:
