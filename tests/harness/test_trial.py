@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from chandir import runfolder
 from chandir.harness.base.errors import UserError
 from chandir.harness.command.options import groups
 from chandir.harness.config.schema import Config
-from chandir.harness.durable import weights
+from chandir.harness.durable import provenance, weights
 from chandir.harness.durable.claim import Busy, claim
 from chandir.harness.durable.numerics import LIMITS
 from chandir.harness.durable.record import Record, result
@@ -128,6 +129,35 @@ def test_provenance_tells_what_last_bits_depend_on(tmp_path: Path) -> None:
     assert found["segments"][0]["numerics"] == numerics
 
 
+def test_a_record_does_not_grow_with_every_interruption(tmp_path: Path) -> None:
+    """Another machine, other code: each has its part, but not each of its interruptions."""
+    one = {"commit": "a", "dirty": False, "sources": {"x.py": "1"}, "machine": "one"}
+    other = one | {"machine": "other"}
+    segments: list[dict] = []
+    for epoch, ran in enumerate([one, one, one, one, other, one, one, one]):
+        new = {"after_epoch": epoch, "started": str(epoch), **ran}
+        segments = provenance.continued(segments, new)
+    assert [part["after_epoch"] for part in segments] == [0, 3, 4, 5, 7]
+    assert [part["machine"] for part in segments] == ["one", "one", "other", "one", "one"]
+    for stop in (1, 2, 3, 4):
+        planned = job(tmp_path, "task.epochs=5", "checkpoint.seconds=0")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(checkpoint, "save", _stopping(checkpoint.save, stop))
+            with pytest.raises(KeyboardInterrupt):
+                run(planned.resolved, planned.folder)
+    record = json.loads((planned.folder / "provenance.json").read_text())
+    assert [part["after_epoch"] for part in record["segments"]] == [0, 3]
+
+
+def _stopping(save: Callable[..., None], epoch: int) -> Callable[..., None]:
+    def save_and_stop(folder: Path, state: dict) -> None:
+        save(folder, state)
+        if state["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    return save_and_stop
+
+
 def test_a_complete_trial_is_not_run_again(tmp_path: Path) -> None:
     folder = trained(tmp_path)
     before = (folder / "log.jsonl").stat().st_mtime_ns
@@ -185,17 +215,10 @@ def test_a_stopped_trial_continues_to_the_bit(
     whole = numbers(trained(tmp_path / "whole", *overrides))
 
     planned = job(tmp_path / "cut", *overrides)
-    save = checkpoint.save
-
-    def save_and_stop(folder: Path, state: dict) -> None:
-        save(folder, state)
-        if state["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(planned.resolved, planned.folder)
-    monkeypatch.setattr(checkpoint, "save", save)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", _stopping(checkpoint.save, 2))
+        with pytest.raises(KeyboardInterrupt):
+            run(planned.resolved, planned.folder)
     assert not (planned.folder / "final.json").exists()
     run(planned.resolved, planned.folder)
     assert numbers(planned.folder) == whole

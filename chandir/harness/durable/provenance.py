@@ -75,6 +75,23 @@ def segment(origin: dict[str, Any], epoch: int) -> dict[str, Any]:
     return {"after_epoch": epoch, **{name: origin[name] for name in names}}
 
 
+def continued(segments: Sequence[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """The segments and the one that begins now.
+
+    Of a row of equal ones the first and the last are kept: a trial that is preempted a thousand
+    times has a record that can be read.
+    """
+    kept = list(segments)
+    if len(kept) > 1 and _what(kept[-2]) == _what(kept[-1]) == _what(new):
+        kept.pop()
+    return [*kept, new]
+
+
+def _what(segment: Mapping[str, Any]) -> dict[str, Any]:
+    """What ran, whenever that was."""
+    return {key: segment[key] for key in segment if key not in ("after_epoch", "started")}
+
+
 def machines(origin: Mapping[str, Any]) -> list[str]:
     """What ran a trial, each kind once: the machine and torch; empty where no record tells."""
     ran = [each for each in origin.get("segments") or [origin] if "machine" in each]

@@ -21,7 +21,7 @@ from chandir.harness.base.errors import UserError
 from chandir.harness.cells.resolve import Resolved
 from chandir.harness.durable import weights
 from chandir.harness.durable.claim import Held, Lost, claim
-from chandir.harness.durable.provenance import note, provenance, segment
+from chandir.harness.durable.provenance import continued, note, provenance, segment
 from chandir.harness.durable.record import Record, result
 from chandir.harness.parts import optimizers
 from chandir.harness.tracking.progress import Progress
@@ -148,7 +148,7 @@ def _train(
     }
     origin = provenance(config, device, task.checksum, lanes)
     state = resume(record, config, origin, model, steppers, streams)
-    origin["segments"] = [*state["segments"], segment(origin, state["epoch"])]
+    origin["segments"] = continued(state["segments"], segment(origin, state["epoch"]))
     record.open(resolved.plain() | {"score": task.score}, origin)
     rows = record.truncate(state["epoch"])
     tracker.start()
