@@ -20,7 +20,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from chandir import operators
+from chandir import operators, precision
 from chandir.fibers import fibers
 
 _WIDE = (torch.float32, torch.float64)
@@ -105,7 +105,7 @@ def operator_for(
     def make(dtype: torch.dtype) -> operators.Operator:
         return _operator(metric, n, dtype, device)
 
-    return operators.in_full(wide(dtype), device, make)
+    return precision.in_full(wide(dtype), device, make)
 
 
 def act(operator: operators.Operator, x: Tensor) -> None:

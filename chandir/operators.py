@@ -27,6 +27,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv1d
 
+from chandir.precision import Outside
+
 # Nanoseconds for each entry, float32, one thread of an EPYC (Zen 4); 9 n fibers but for the last:
 #   n =    64    Product  1.7    Blocks 1.9    Filter  3.0
 #   n =   128    Product  2.9    Blocks 1.4    Filter  3.6
@@ -80,7 +82,7 @@ def product(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
 class AddMean:
     """x <- scale x + weight mean(x): the response is scale + weight at k = 0, else scale."""
 
-    multiplies = False  # with matrices, as far as `reduces_products` matters
+    multiplies = False  # matrices: see `chandir.precision`
 
     def __init__(self, scale: float, weight: float) -> None:
         self.scale, self.weight = scale, weight
@@ -228,22 +230,6 @@ class Blocks:
         return product(self.modes, far.reshape(a * p, t, b), onto=near).reshape(a, n, b)
 
 
-class Outside:
-    """Another operator, taken outside of autocast."""
-
-    multiplies = False  # in less than its dtype
-
-    def __init__(self, operator: Operator, device: torch.device) -> None:
-        self.operator, self.device = operator, device
-
-    def __call__(self, x: Tensor) -> None:
-        """Overwrite x (a, n, b)."""
-        with torch.autocast(self.device.type, enabled=False):
-            self.operator(x)
-
-    step = __call__
-
-
 Operator = AddMean | Product | Filter | Blocks | Outside
 
 
@@ -270,39 +256,3 @@ def operator(
     if block < n and (columns := modes(block)) is not None:
         return Blocks(response, columns, dtype, device)
     return Filter(response, dtype, device)
-
-
-def in_full(
-    dtype: torch.dtype, device: torch.device, make: Callable[[torch.dtype], Operator]
-) -> Operator:
-    """Return make(dtype), in whose products no entry has less than dtype's precision.
-
-    float32 products are taken in less under autocast, TF32 and
-    ``set_float32_matmul_precision("medium")``. None of them touches float64, in which such
-    operators then compute. Apple's GPUs have none; of these three they know autocast alone.
-    """
-    operator = make(dtype)
-    if not operator.multiplies or not reduces_products(device):
-        return operator
-    return Outside(operator, device) if device.type == "mps" else make(torch.float64)
-
-
-def reduces_products(device: torch.device) -> bool:
-    """Whether a float32 matrix product on this device may be taken in less than float32."""
-    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
-        return True
-    if device.type == "mps":
-        return False
-    precision = getattr(_MATMUL.get(device.type), "fp32_precision", None)
-    if precision is None:  # torch < 2.9, or another kind of device
-        try:
-            return torch.get_float32_matmul_precision() != "highest"
-        except RuntimeError:  # of torch >= 2.9 where precisions were set by kind of device
-            return True
-    return precision in ("tf32", "bf16")
-
-
-_MATMUL = {
-    "cpu": getattr(torch.backends.mkldnn, "matmul", None),
-    "cuda": torch.backends.cuda.matmul,
-}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import chandir
-from chandir import H0, H0Lambda, LaplacianSmoothing, Metric, Sobolev, operators
+from chandir import H0, H0Lambda, LaplacianSmoothing, Metric, Sobolev, operators, precision
 from chandir.operators import AddMean, Blocks, Filter, Product
 from tests import oracles
 
@@ -170,14 +170,14 @@ def reduced(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.parametrize("b", [9, 90])
 @pytest.mark.parametrize("metric", [H0Lambda(), Sobolev(0.01), LaplacianSmoothing(0.5)], ids=repr)
 def test_float32_stays_float32(metric: Metric, n: int, b: int) -> None:
-    assert operators.reduces_products(CPU)
+    assert precision.reduces_products(CPU)
     f = oracles.white(1, n, b)
     g = metric.gradient(f.float(), 1)
     torch.testing.assert_close(g.double(), expected(metric, f.float().double()), rtol=0, atol=2e-5)
 
 
 def test_products_are_whole_by_default() -> None:
-    assert not operators.reduces_products(CPU)
+    assert not precision.reduces_products(CPU)
 
 
 def test_apples_gpus_have_no_float64_and_their_products_leave_autocast() -> None:
@@ -188,15 +188,15 @@ def test_apples_gpus_have_no_float64_and_their_products_leave_autocast() -> None
         asked.append(dtype)
         return choose(Sobolev(), 8, dtype)
 
-    assert isinstance(operators.in_full(torch.float32, mps, make), operators.Product)
+    assert isinstance(precision.in_full(torch.float32, mps, make), operators.Product)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")  # of other devices
-    assert isinstance(operators.in_full(torch.float32, mps, make), operators.Product)
+    assert isinstance(precision.in_full(torch.float32, mps, make), operators.Product)
     torch.set_float32_matmul_precision(before)
     with torch.autocast("mps", dtype=torch.float16):
-        assert isinstance(operators.in_full(torch.float32, mps, make), operators.Outside)
+        assert isinstance(precision.in_full(torch.float32, mps, make), precision.Outside)
     assert set(asked) == {torch.float32}
-    outside = operators.Outside(choose(Sobolev(), 8, torch.float32), CPU)
+    outside = precision.Outside(choose(Sobolev(), 8, torch.float32), CPU)
     plain, inside = x.clone(), x.clone()
     outside(plain)
     with torch.autocast("cpu", dtype=torch.bfloat16):
